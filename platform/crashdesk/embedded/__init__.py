@@ -1,0 +1,1 @@
+"""Launchers for the services CrashDesk needs, so that one command starts everything on one machine."""
