@@ -1,0 +1,6 @@
+from django.apps import AppConfig
+
+
+class LabelStudioConfig(AppConfig):
+    name = "annotations.labelstudio"
+    label = "labelstudio"

@@ -1,0 +1,1 @@
+"""Model assistance: the CrashChat engine, predictions, selection, training and the model registry."""

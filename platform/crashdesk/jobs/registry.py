@@ -1,0 +1,39 @@
+"""Which function does which kind of job, on which queue."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from crashdesk.jobs.models import Job
+    from crashdesk.jobs.running import Running
+
+Work = Callable[["Running"], dict[str, Any] | None]
+
+
+@dataclass(frozen=True)
+class Handler:
+    """`run` does the work and returns the result to store; `gave_up` undoes its claims when the job ends undone.
+
+    `run` must be safe to start twice: a killed worker's job is started again. `gave_up` runs in the
+    transaction that marks the job failed or cancelled.
+    """
+
+    kind: str
+    queue: str
+    run: Work
+    gave_up: Callable[["Job"], None] | None = None
+
+
+_HANDLERS: dict[str, Handler] = {}
+
+
+def register(kind: str, *, queue: str, run: Work, gave_up: Callable[["Job"], None] | None = None) -> None:
+    """Declare a kind of job, once. Raises ValueError when two places claim one kind."""
+    if kind in _HANDLERS:
+        raise ValueError(f"job kind {kind!r} is declared twice")
+    _HANDLERS[kind] = Handler(kind=kind, queue=queue, run=run, gave_up=gave_up)
+
+
+def handler_for(kind: str) -> Handler:
+    return _HANDLERS[kind]

@@ -1,0 +1,194 @@
+"""Queueing, claiming, finishing, cancelling and reviving jobs. Every write is one conditional UPDATE."""
+
+import traceback
+import uuid
+from collections.abc import Sequence
+from datetime import timedelta
+from functools import partial
+from typing import Any
+
+from django.conf import settings
+from django.db import transaction
+from django.db.models import Q, QuerySet
+from django.utils import timezone
+
+from crashdesk.accounts.models import User
+from crashdesk.api.errors import Problem
+from crashdesk.audit.services import record
+from crashdesk.jobs.models import Job, JobState
+from crashdesk.jobs.registry import handler_for
+from crashdesk.jobs.wake import wake
+
+RETRY_WAIT_SECONDS = 2
+WAKE_AGAIN_SECONDS = 10
+ENDED = [JobState.DONE, JobState.FAILED, JobState.CANCELLED]
+
+
+@transaction.atomic
+def enqueue(kind: str, args: dict[str, Any], *, by: User | None, group: str = "", priority: int = 0) -> Job:
+    """Queue one job and wake a worker after the commit."""
+    return enqueue_many(kind, [args], by=by, group=group, priority=priority)[0]
+
+
+@transaction.atomic
+def enqueue_many(
+    kind: str, many_args: Sequence[dict[str, Any]], *, by: User | None, group: str = "", priority: int = 0
+) -> list[Job]:
+    """Queue many jobs of one kind with one wake-up; workers pass it on while work is left."""
+    queue = handler_for(kind).queue
+    jobs = Job.objects.bulk_create(
+        [
+            Job(kind=kind, queue=queue, args=args, group=group, priority=priority, created_by=by,
+                woken_at=timezone.now())
+            for args in many_args
+        ],
+        batch_size=1000,
+    )  # fmt: skip
+    if jobs:
+        transaction.on_commit(partial(wake, queue))
+    return jobs
+
+
+@transaction.atomic
+def claim_next(queue: str) -> Job | None:
+    """Take the most urgent waiting job of a queue: it is ours while its lease is renewed. None when none waits."""
+    now = timezone.now()
+    waiting = Job.objects.filter(
+        Q(not_before__isnull=True) | Q(not_before__lte=now), queue=queue, state="queued"
+    )
+    job = waiting.order_by("priority", "id").select_for_update(skip_locked=True).first()
+    if job is None:
+        return None
+    job.state, job.token = JobState.RUNNING, uuid.uuid4()
+    job.lease_until = now + timedelta(seconds=settings.JOB_LEASE_SECONDS)
+    job.attempts += 1
+    job.started_at = job.started_at or now
+    job.save(update_fields=["state", "token", "lease_until", "attempts", "started_at"])
+    return job
+
+
+def _held(job: Job) -> QuerySet[Job]:
+    return Job.objects.filter(pk=job.pk, token=job.token, state=JobState.RUNNING)
+
+
+def finish(job: Job, result: dict[str, Any]) -> bool:
+    """Mark the work done. False when the claim was lost meanwhile: then nothing is written."""
+    return bool(
+        _held(job).update(
+            state=JobState.DONE,
+            result=result,
+            token=None,
+            lease_until=None,
+            finished_at=timezone.now(),
+            error="",
+        )
+    )
+
+
+@transaction.atomic
+def stop_cancelled(job: Job) -> bool:
+    """Mark a running job as cancelled at the worker's own checkpoint."""
+    return _end_undone(job, _held(job), JobState.CANCELLED, error="")
+
+
+@transaction.atomic
+def fail(job: Job, error: BaseException) -> bool:
+    """Record why an attempt failed; queue it again after a pause unless it is out of attempts or hopeless."""
+    text = "".join(traceback.format_exception(error))
+    if isinstance(error, Problem) or job.attempts >= settings.JOB_MAX_ATTEMPTS:
+        summary = error.message if isinstance(error, Problem) else text
+        return _end_undone(job, _held(job), JobState.FAILED, error=summary)
+    return bool(_held(job).update(
+        state=JobState.QUEUED, token=None, lease_until=None, error=text,
+        not_before=timezone.now() + timedelta(seconds=RETRY_WAIT_SECONDS * job.attempts),
+    ))  # fmt: skip
+
+
+def _end_undone(job: Job, rows: QuerySet[Job], state: JobState, *, error: str) -> bool:
+    ended = rows.update(
+        state=state, token=None, lease_until=None, finished_at=timezone.now(), error=error, not_before=None
+    )
+    if not ended:
+        return False
+    job.refresh_from_db()
+    gave_up = handler_for(job.kind).gave_up
+    if gave_up is not None:
+        gave_up(job)
+    return True
+
+
+@transaction.atomic
+def cancel(job_id: int, *, by: User | None) -> Job:
+    """Stop a job: at once when it waits, at its next checkpoint when it runs. Raises Problem when it has ended."""
+    job = Job.objects.get(pk=job_id)
+    waiting = Job.objects.filter(pk=job_id, state=JobState.QUEUED)
+    if not _end_undone(job, waiting, JobState.CANCELLED, error="") and not Job.objects.filter(
+        pk=job_id, state=JobState.RUNNING
+    ).update(cancel_requested=True):
+        raise Problem("job_ended", f"Job {job_id} has ended already.")
+    record(actor=by, verb="job.cancelled", subject=job)
+    job.refresh_from_db()
+    return job
+
+
+def cancel_group(group: str, *, by: User | None) -> int:
+    """Cancel every open job of a group; returns how many were open."""
+    open_ids = list(Job.objects.filter(group=group).exclude(state__in=ENDED).values_list("pk", flat=True))
+    cancelled = 0
+    for job_id in open_ids:
+        try:
+            cancel(job_id, by=by)
+        except Problem:  # it ended between the two statements
+            continue
+        cancelled += 1
+    return cancelled
+
+
+@transaction.atomic
+def retry(job_id: int, *, by: User | None) -> Job:
+    """Queue a failed or cancelled job once more. Raises Problem in any other state."""
+    job = Job.objects.get(pk=job_id)
+    if not Job.objects.filter(pk=job_id, state__in=[JobState.FAILED, JobState.CANCELLED]).update(
+        state=JobState.QUEUED, attempts=0, cancel_requested=False, finished_at=None, error="",
+        not_before=None, woken_at=timezone.now(),
+    ):  # fmt: skip
+        raise Problem(
+            "job_not_ended", f"Job {job_id} is {job.state}; only a failed or cancelled job can be retried."
+        )
+    record(actor=by, verb="job.retried", subject=job)
+    transaction.on_commit(partial(wake, job.queue))
+    job.refresh_from_db()
+    return job
+
+
+@transaction.atomic
+def revive_expired() -> int:
+    """Give back jobs whose worker died: queued again, or failed once out of attempts. Returns how many."""
+    expired = list(
+        Job.objects.filter(state=JobState.RUNNING, lease_until__lt=timezone.now())
+        .select_for_update(skip_locked=True)
+        .order_by("id")[:100]
+    )
+    for job in expired:
+        row = Job.objects.filter(pk=job.pk)
+        if job.cancel_requested:
+            _end_undone(job, row, JobState.CANCELLED, error="")
+        elif job.attempts >= settings.JOB_MAX_ATTEMPTS:
+            error = f"set aside: the worker died {job.attempts} times on this job\n{job.error}"
+            _end_undone(job, row, JobState.FAILED, error=error)
+        else:
+            row.update(state=JobState.QUEUED, token=None, lease_until=None, woken_at=None)
+    return len(expired)
+
+
+def wake_waiting() -> list[str]:
+    """Wake the queues whose waiting jobs nobody was told of lately: a lost message delays work, never loses it."""
+    now = timezone.now()
+    stale = Job.objects.filter(
+        Q(woken_at__isnull=True) | Q(woken_at__lt=now - timedelta(seconds=WAKE_AGAIN_SECONDS)), state="queued"
+    )
+    queues = sorted(set(stale.values_list("queue", flat=True)))
+    stale.filter(queue__in=queues).update(woken_at=now)
+    for queue in queues:
+        wake(queue)
+    return queues

@@ -1,0 +1,217 @@
+"""CrashDesk's one settings file. Every choice is an environment variable with an embedded default.
+
+See docs/deploy.md for the table of variables; deploy/compose.yaml sets them for a server.
+"""
+
+import os
+from pathlib import Path
+
+from django.core.exceptions import ImproperlyConfigured
+
+from crashdesk.embedded import config as embedded
+from crashdesk.environment import S3Location, database_settings, env_flag, env_int, storage_location
+
+ROOT = Path(__file__).resolve().parents[2]
+EMBEDDED = embedded.load_config()
+HOME = EMBEDDED.home
+
+DEBUG = env_flag("CRASHDESK_DEBUG", False)
+SECRET_KEY = os.environ.get("CRASHDESK_SECRET_KEY") or embedded.secrets(HOME).django_secret_key
+ALLOWED_HOSTS = os.environ.get("CRASHDESK_ALLOWED_HOSTS", "127.0.0.1,localhost,[::1]").split(",")
+CSRF_TRUSTED_ORIGINS = [o for o in os.environ.get("CRASHDESK_TRUSTED_ORIGINS", "").split(",") if o]
+PORT = EMBEDDED.port
+PUBLIC_URL = os.environ.get("CRASHDESK_PUBLIC_URL", f"http://127.0.0.1:{PORT}").rstrip("/")
+
+INSTALLED_APPS = [
+    "crashdesk.accounts",
+    "crashdesk.audit",
+    "crashdesk.jobs",
+    "crashdesk.embedded",
+    "crashdesk.demo",
+    "annotations.corpora",
+    "annotations.cases",
+    "annotations.reviews",
+    "annotations.labelstudio",
+    "annotations.datasets",
+    "model_assist.registry",
+    "model_assist.predictions",
+    "model_assist.training",
+    "model_assist.selection",
+    "frontend",
+    "rest_framework",
+    "rest_framework.authtoken",
+    "django_filters",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "whitenoise.runserver_nostatic",
+    "django.contrib.staticfiles",
+]
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+]
+ROOT_URLCONF = "crashdesk.urls"
+WSGI_APPLICATION = "crashdesk.wsgi.application"
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ]
+        },
+    }
+]
+
+DATABASES = {
+    "default": database_settings(
+        os.environ.get("CRASHDESK_DATABASE_URL") or embedded.embedded_database_url(EMBEDDED)
+    )
+}
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+AUTH_USER_MODEL = "accounts.User"
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator"},
+    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+]
+LOGIN_URL = "login"
+LOGIN_REDIRECT_URL = "/"
+LOGOUT_REDIRECT_URL = "login"
+# Label Studio on the same host uses Django's default cookie names, and cookies ignore ports.
+SESSION_COOKIE_NAME = "crashdesk_session"
+CSRF_COOKIE_NAME = "crashdesk_csrf"
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = PUBLIC_URL.startswith("https://")
+
+LANGUAGE_CODE = "en-gb"
+TIME_ZONE = "UTC"
+USE_TZ = True
+STATIC_URL = "static/"
+STATIC_ROOT = HOME / "static"
+WHITENOISE_USE_FINDERS = True
+WHITENOISE_AUTOREFRESH = DEBUG
+
+STORAGE_LOCATION = storage_location(os.environ.get("CRASHDESK_STORAGE_URL") or str(HOME / "media"))
+if isinstance(STORAGE_LOCATION, S3Location):
+    _default_storage = {
+        "BACKEND": "storages.backends.s3.S3Storage",
+        "OPTIONS": {
+            "bucket_name": STORAGE_LOCATION.bucket,
+            "endpoint_url": STORAGE_LOCATION.endpoint,
+            "region_name": STORAGE_LOCATION.region,
+            "file_overwrite": True,
+        },
+    }
+else:
+    _default_storage = {
+        "BACKEND": "django.core.files.storage.FileSystemStorage",
+        "OPTIONS": {"location": STORAGE_LOCATION, "allow_overwrite": True},
+    }
+STORAGES = {
+    "default": _default_storage,
+    "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
+}
+
+# Only these folders may be read by an import that names a path on the server.
+IMPORT_ROOTS = [
+    Path(p).resolve()
+    for p in os.environ.get("CRASHDESK_IMPORT_ROOTS", str(HOME / "incoming")).split(os.pathsep)
+    if p
+]
+
+CELERY_BROKER_URL = os.environ.get("CRASHDESK_BROKER_URL") or embedded.embedded_broker_url(EMBEDDED)
+CELERY_TASK_ACKS_LATE = True
+CELERY_TASK_REJECT_ON_WORKER_LOST = True
+CELERY_WORKER_PREFETCH_MULTIPLIER = 1
+CELERY_TASK_IGNORE_RESULT = True
+CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+CELERY_WORKER_HIJACK_ROOT_LOGGER = False
+CELERY_TASK_DEFAULT_QUEUE = "data"
+if CELERY_BROKER_URL.startswith("amqp"):
+    CELERY_TASK_DEFAULT_QUEUE_TYPE = "quorum"
+    CELERY_WORKER_DETECT_QUORUM_QUEUES = True
+    CELERY_BROKER_TRANSPORT_OPTIONS: dict[str, object] = {"confirm_publish": True}
+else:
+    CELERY_BROKER_TRANSPORT_OPTIONS = {"visibility_timeout": 3600}
+CELERY_BEAT_SCHEDULE = {
+    "reap-jobs": {"task": "crashdesk.jobs.tasks.tick", "schedule": 2.0, "options": {"queue": "sync"}},
+    "poll-label-studio": {
+        "task": "annotations.labelstudio.tasks.poll",
+        "schedule": float(env_int("CRASHDESK_POLL_SECONDS", 3)),
+        "options": {"queue": "sync"},
+    },
+}
+
+# A worker that has not renewed its claim for this long has lost the job.
+JOB_LEASE_SECONDS = env_int("CRASHDESK_JOB_LEASE_SECONDS", 20)
+JOB_MAX_ATTEMPTS = env_int("CRASHDESK_JOB_MAX_ATTEMPTS", 3)
+MEDIA_TIMEOUT_SECONDS = env_int("CRASHDESK_MEDIA_TIMEOUT_SECONDS", 300)
+MEDIA_MEMORY_MB = env_int("CRASHDESK_MEDIA_MEMORY_MB", 4096)
+
+# The model: a path or hub id of a native video_llama_3 checkpoint, and the folder of its adapters.
+MODEL_BASE = os.environ.get("CRASHDESK_MODEL", str(HOME / "model" / "base"))
+MODEL_ADAPTERS = Path(os.environ.get("CRASHDESK_ADAPTERS", str(HOME / "model" / "adapters")))
+
+LABELSTUDIO_URL = (
+    os.environ.get("CRASHDESK_LABELSTUDIO_URL") or embedded.embedded_labelstudio_url(EMBEDDED)
+).rstrip("/")
+LABELSTUDIO_PUBLIC_URL = os.environ.get("CRASHDESK_LABELSTUDIO_PUBLIC_URL", LABELSTUDIO_URL).rstrip("/")
+if os.environ.get("CRASHDESK_LABELSTUDIO_URL"):
+    LABELSTUDIO_EMAIL = os.environ.get("CRASHDESK_LABELSTUDIO_EMAIL", "")
+    LABELSTUDIO_PASSWORD = os.environ.get("CRASHDESK_LABELSTUDIO_PASSWORD", "")
+    LABELSTUDIO_TOKEN = os.environ.get("CRASHDESK_LABELSTUDIO_TOKEN", "")
+    if not LABELSTUDIO_TOKEN:
+        raise ImproperlyConfigured(
+            "CRASHDESK_LABELSTUDIO_URL names an external Label Studio; also set CRASHDESK_LABELSTUDIO_TOKEN "
+            "to the API token of its owner (Account & Settings in Label Studio)"
+        )
+else:
+    LABELSTUDIO_EMAIL = embedded.LABELSTUDIO_EMAIL
+    LABELSTUDIO_PASSWORD = embedded.secrets(HOME).labelstudio_password
+    LABELSTUDIO_TOKEN = embedded.secrets(HOME).labelstudio_token
+
+REST_FRAMEWORK = {
+    "DEFAULT_AUTHENTICATION_CLASSES": [
+        "rest_framework.authentication.TokenAuthentication",
+        "rest_framework.authentication.SessionAuthentication",
+    ],
+    "DEFAULT_PERMISSION_CLASSES": ["crashdesk.api.permissions.RolePermission"],
+    "DEFAULT_PAGINATION_CLASS": "crashdesk.api.pagination.PageNumberPagination",
+    "DEFAULT_FILTER_BACKENDS": ["django_filters.rest_framework.DjangoFilterBackend"],
+    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
+    "EXCEPTION_HANDLER": "crashdesk.api.handler.exception_handler",
+    "TEST_REQUEST_DEFAULT_FORMAT": "json",
+}
+SPECTACULAR_SETTINGS = {
+    "TITLE": "CrashDesk",
+    "DESCRIPTION": "Human-in-the-loop labelling of traffic-crash video.",
+    "VERSION": "0.1.0",
+    "SERVE_INCLUDE_SCHEMA": False,
+    "SWAGGER_UI_DIST": "SIDECAR",
+    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+    "REDOC_DIST": "SIDECAR",
+    "COMPONENT_SPLIT_REQUEST": True,
+}
+
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"plain": {"format": "%(asctime)s %(levelname)s %(name)s: %(message)s"}},
+    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "plain"}},
+    "root": {"handlers": ["console"], "level": os.environ.get("CRASHDESK_LOG_LEVEL", "INFO")},
+}

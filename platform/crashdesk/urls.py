@@ -1,0 +1,26 @@
+"""All addresses: the API below /api/, media below /media/, the admin, and the pages."""
+
+from django.contrib import admin
+from django.urls import include, path
+from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
+
+from crashdesk.health.views import health
+
+urlpatterns = [
+    path("health", health, name="health"),
+    path("admin/", admin.site.urls),
+    path("api/schema", SpectacularAPIView.as_view(), name="schema"),
+    path("api/docs", SpectacularSwaggerView.as_view(url_name="schema"), name="api-docs"),
+    path("api/", include("crashdesk.accounts.urls")),
+    path("api/", include("crashdesk.jobs.urls")),
+    path("api/", include("annotations.corpora.urls")),
+    path("api/", include("annotations.cases.urls")),
+    path("api/", include("annotations.reviews.urls")),
+    path("api/", include("annotations.labelstudio.urls")),
+    path("api/", include("annotations.datasets.urls")),
+    path("api/", include("model_assist.registry.urls")),
+    path("api/", include("model_assist.predictions.urls")),
+    path("api/", include("model_assist.training.urls")),
+    path("api/", include("model_assist.selection.urls")),
+    path("", include("frontend.urls")),
+]

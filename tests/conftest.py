@@ -1,0 +1,57 @@
+"""Fixtures for every test."""
+
+from pathlib import Path
+
+import pytest
+from pytest_django import Settings
+
+from crashdesk.accounts.models import Role, User
+
+
+@pytest.fixture(autouse=True)
+def media_root(tmp_path: Path, settings: Settings) -> Path:
+    """Every test stores files in a folder of its own, and may import from below its tmp_path."""
+    root = tmp_path / "stored-media"
+    settings.STORAGE_LOCATION = str(root)
+    settings.STORAGES = {
+        **settings.STORAGES,
+        "default": {
+            "BACKEND": "django.core.files.storage.FileSystemStorage",
+            "OPTIONS": {"location": str(root), "allow_overwrite": True},
+        },
+    }
+    settings.IMPORT_ROOTS = [tmp_path.resolve()]
+    return root
+
+
+def _user(role: Role) -> User:
+    user = User(username=f"the-{role.value}", email=f"{role.value}@crashdesk.example", role=role)
+    user.set_unusable_password()
+    user.is_staff = user.is_superuser = role == Role.ADMIN
+    user.save()
+    return user
+
+
+@pytest.fixture
+def annotator(db: None) -> User:
+    return _user(Role.ANNOTATOR)
+
+
+@pytest.fixture
+def reviewer(db: None) -> User:
+    return _user(Role.REVIEWER)
+
+
+@pytest.fixture
+def lead(db: None) -> User:
+    return _user(Role.LEAD)
+
+
+@pytest.fixture
+def engineer(db: None) -> User:
+    return _user(Role.ENGINEER)
+
+
+@pytest.fixture
+def admin(db: None) -> User:
+    return _user(Role.ADMIN)

@@ -1,0 +1,190 @@
+"""Claims, leases, retries and cancels of jobs, against a real PostgreSQL."""
+
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.utils import timezone
+
+from crashdesk.accounts.models import User
+from crashdesk.api.errors import Problem
+from crashdesk.jobs import registry, services
+from crashdesk.jobs.models import Job, JobState
+from crashdesk.jobs.running import Running
+from crashdesk.jobs.tasks import perform
+
+pytestmark = pytest.mark.django_db
+
+
+class Probe:
+    """Stands for real work: does what the test tells it and notes what happened."""
+
+    def __init__(self) -> None:
+        self.ran: list[int] = []
+        self.gave_up: list[int] = []
+        self.error: Exception | None = None
+        self.before_end: Any = None
+
+    def run(self, running: Running) -> dict[str, Any]:
+        self.ran.append(running.job.pk)
+        if self.before_end:
+            self.before_end(running)
+        running.check()
+        if self.error:
+            raise self.error
+        return {"answer": 42}
+
+    def give_up(self, job: Job) -> None:
+        self.gave_up.append(job.pk)
+
+
+@pytest.fixture
+def probe() -> Iterator[Probe]:
+    probe = Probe()
+    registry._HANDLERS["probe"] = registry.Handler("probe", "data", probe.run, probe.give_up)
+    yield probe
+    del registry._HANDLERS["probe"]
+
+
+def queue_one(**kwargs: Any) -> Job:
+    return services.enqueue("probe", {}, by=None, **kwargs)
+
+
+def claim() -> Job:
+    job = services.claim_next("data")
+    assert job is not None
+    return job
+
+
+def test_a_job_runs_once_and_keeps_its_result(probe: Probe) -> None:
+    job = queue_one()
+    perform(claim())
+    job.refresh_from_db()
+    assert (job.state, job.result, job.attempts) == (JobState.DONE, {"answer": 42}, 1)
+    assert services.claim_next("data") is None
+
+
+def test_the_most_urgent_job_comes_first(probe: Probe) -> None:
+    queue_one(priority=5)
+    urgent = queue_one(priority=-5)
+    assert claim() == urgent
+
+
+def test_a_failure_is_retried_after_a_pause_and_then_set_aside(probe: Probe) -> None:
+    probe.error = RuntimeError("the disk is full")
+    job = queue_one()
+    for attempt in (1, 2, 3):
+        perform(claim())
+        job.refresh_from_db()
+        assert job.attempts == attempt
+        assert "the disk is full" in job.error
+        if attempt < 3:
+            assert job.state == JobState.QUEUED
+            assert services.claim_next("data") is None
+            Job.objects.update(not_before=None)
+    assert job.state == JobState.FAILED
+    assert probe.gave_up == [job.pk]
+
+
+def test_a_refusal_is_not_retried(probe: Probe) -> None:
+    probe.error = Problem("no_such_folder", "There is no such folder.")
+    job = queue_one()
+    perform(claim())
+    job.refresh_from_db()
+    assert (job.state, job.error) == (JobState.FAILED, "There is no such folder.")
+
+
+def test_a_dead_workers_job_is_done_by_another(probe: Probe) -> None:
+    job = queue_one()
+    dead = claim()
+    assert services.revive_expired() == 0
+    Job.objects.filter(pk=job.pk).update(lease_until=timezone.now() - timedelta(seconds=1))
+    assert services.revive_expired() == 1
+    perform(claim())
+    job.refresh_from_db()
+    assert (job.state, job.attempts) == (JobState.DONE, 2)
+    assert not services.finish(dead, {"answer": "stale"})
+    job.refresh_from_db()
+    assert job.result == {"answer": 42}
+
+
+def test_a_job_that_kills_its_workers_is_set_aside(probe: Probe) -> None:
+    job = queue_one()
+    for _ in range(3):
+        claim()
+        Job.objects.filter(pk=job.pk).update(lease_until=timezone.now() - timedelta(seconds=1))
+        services.revive_expired()
+    job.refresh_from_db()
+    assert job.state == JobState.FAILED
+    assert "died 3 times" in job.error
+    assert probe.gave_up == [job.pk]
+
+
+def test_cancelling_a_waiting_job_ends_it_at_once(probe: Probe, lead: User) -> None:
+    job = services.cancel(queue_one().pk, by=lead)
+    assert job.state == JobState.CANCELLED
+    assert services.claim_next("data") is None
+    with pytest.raises(Problem, match="has ended"):
+        services.cancel(job.pk, by=lead)
+
+
+def test_cancelling_a_running_job_stops_it_at_its_next_step(probe: Probe, lead: User) -> None:
+    def cancel_meanwhile(running: Running) -> None:
+        services.cancel(running.job.pk, by=lead)
+        running._renew()
+
+    probe.before_end = cancel_meanwhile
+    job = queue_one()
+    perform(claim())
+    job.refresh_from_db()
+    assert (job.state, job.result) == (JobState.CANCELLED, {})
+    assert probe.gave_up == [job.pk]
+
+
+def test_a_worker_that_lost_its_claim_writes_nothing(probe: Probe) -> None:
+    def lose_the_claim(running: Running) -> None:
+        Job.objects.filter(pk=running.job.pk).update(state=JobState.QUEUED, token=None, lease_until=None)
+        running._renew()
+
+    probe.before_end = lose_the_claim
+    job = queue_one()
+    perform(claim())
+    job.refresh_from_db()
+    assert (job.state, job.result) == (JobState.QUEUED, {})
+
+
+def test_a_failed_job_can_be_retried_by_hand(probe: Probe, lead: User) -> None:
+    probe.error = Problem("refused", "No.")
+    job = queue_one()
+    perform(claim())
+    probe.error = None
+    services.retry(job.pk, by=lead)
+    perform(claim())
+    job.refresh_from_db()
+    assert job.state == JobState.DONE
+    with pytest.raises(Problem, match="is done"):
+        services.retry(job.pk, by=lead)
+
+
+def test_progress_is_kept(probe: Probe) -> None:
+    probe.before_end = lambda running: running.progress(3, 3, "three of three")
+    job = queue_one()
+    perform(claim())
+    job.refresh_from_db()
+    assert (job.progress_done, job.progress_total, job.message) == (3, 3, "three of three")
+
+
+def test_a_lost_wake_up_is_sent_again(probe: Probe, monkeypatch: pytest.MonkeyPatch) -> None:
+    woken: list[str] = []
+    monkeypatch.setattr(services, "wake", woken.append)
+    queue_one()
+    assert services.wake_waiting() == []
+    Job.objects.update(woken_at=timezone.now() - timedelta(minutes=1))
+    assert services.wake_waiting() == ["data"] == woken
+
+
+def test_a_whole_group_is_cancelled(probe: Probe, lead: User) -> None:
+    services.enqueue_many("probe", [{}, {}, {}], by=lead, group="g:1")
+    assert services.cancel_group("g:1", by=lead) == 3
+    assert set(Job.objects.values_list("state", flat=True)) == {JobState.CANCELLED}
