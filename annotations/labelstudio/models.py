@@ -62,11 +62,15 @@ class LabelStudioAnnotation(models.Model):
     """The last state of one Label Studio annotation that has been turned into a review."""
 
     task = models.ForeignKey(LabelStudioTask, on_delete=models.CASCADE, related_name="annotations")
-    annotation_id = models.PositiveIntegerField(unique=True)
+    annotation_id = models.PositiveIntegerField()
     review = models.OneToOneField(Review, on_delete=models.PROTECT, related_name="labelstudio_annotation")
     content_hash = models.CharField(max_length=64)
+    changed_at = models.DateTimeField(help_text="as Label Studio last reported it: a newer time is a new submission")
     seen_at = models.DateTimeField(auto_now=True)
     deleted_at = models.DateTimeField(null=True)
 
     class Meta:
         ordering = ["id"]
+        constraints = [
+            models.UniqueConstraint(fields=["task", "annotation_id"], name="labelstudio_annotation_once")
+        ]

@@ -25,6 +25,9 @@ class Review(models.Model):
     origin = models.CharField(max_length=120, unique=True, help_text="e.g. labelstudio:annotation:17")
     lead_seconds = models.FloatField(null=True, help_text="as the review tool reports it, idle time included")
     answers = models.ManyToManyField(Answer, related_name="reviews")
+    problems = models.JSONField(
+        default=list, help_text="what was submitted but could not be read: [{code, kind, message}]; blocks approval"
+    )
     opened_at = models.DateTimeField(auto_now_add=True)
     submitted_at = models.DateTimeField(null=True)
     withdrawn_at = models.DateTimeField(null=True)
