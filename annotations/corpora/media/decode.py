@@ -1,0 +1,163 @@
+"""The one way CrashDesk opens and decodes a clip: so that frame k means the same picture everywhere."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from fractions import Fraction
+from pathlib import Path
+
+import av
+from av.container import InputContainer
+from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
+
+from annotations.corpora.media.findings import Code, Finding, MediaError, Severity
+
+# Only media containers that hold a moving picture, only local files: playlists, concatenation scripts and
+# text "animations" are demuxers too, and some of them open other files or addresses.
+_FORMATS = (
+    "mov,avi,matroska,webm,mpegts,mpeg,mpegvideo,flv,asf,ogg,gif,h264,hevc,ivf,mjpeg,m4v,mxf,nut,apng,dv"
+)
+_OPEN_OPTIONS = {"format_whitelist": _FORMATS, "protocol_whitelist": "file"}
+_DECODER_THREADS = 2
+
+MAX_PIXELS = 8192 * 8192
+"""Largest picture that is decoded; a bigger claim in a header is refused before memory is asked for."""
+
+
+@dataclass
+class DecodeLog:
+    """What a decode pass met. `packets`: (pts, key frame) of each packet to be shown, file order. `frames`:
+    count of pictures out. `frame_ticks`: their pts, output order. `errors`: packets that failed.
+    `error_packets`: where."""
+
+    packets: list[tuple[int | None, bool]] = field(default_factory=list)
+    frame_ticks: list[int | None] = field(default_factory=list)
+    frames: int = 0
+    errors: int = 0
+    damaged_frames: int = 0
+    last_frame_ticks: int = 0
+    out_of_order: bool = False
+    rotation: int = 0
+    first_error: str = ""
+    first_bad_packet: int = -1
+
+
+@contextmanager
+def open_video(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
+    """The container and its first video stream (cover pictures apart).
+
+    MediaError with zero_byte, not_a_video, truncated (an index that should be there is not),
+    no_video_stream or absurd_size.
+    """
+    if path.stat().st_size == 0:
+        raise MediaError(Finding(Code.ZERO_BYTE, Severity.ERROR, f"{path.name} is empty (0 bytes)"))
+    try:
+        container = av.open(f"file:{path}", options=dict(_OPEN_OPTIONS), metadata_errors="replace")
+    except av.FFmpegError as error:
+        message = f"{path.name} is not a video that can be opened: {error.strerror}"
+        raise MediaError(Finding(Code.NOT_A_VIDEO, Severity.ERROR, message)) from error
+    with container:
+        stream = next((s for s in container.streams.video if not _is_cover(s)), None)
+        if stream is None:
+            message = f"{path.name} holds no moving picture ({len(container.streams)} other streams)"
+            raise MediaError(Finding(Code.NO_VIDEO_STREAM, Severity.ERROR, message))
+        _refuse_absurd_size(path, stream)
+        yield container, stream
+
+
+def decode_frames(container: InputContainer, stream: VideoStream, log: DecodeLog) -> Iterator[VideoFrame]:
+    """Every picture of `stream` in presentation order; packets that fail are counted in `log` and skipped.
+
+    Errors that the decoder would hide (it paints over damage) are errors here: pictures from damaged data are
+    counted and not handed out.
+    """
+    stream.codec_context.options = {"err_detect": "explode"}
+    stream.thread_type = "AUTO"
+    stream.codec_context.thread_count = _DECODER_THREADS
+    for packet in _packets(container, stream, log):
+        index = len(log.packets)
+        if not packet.is_discard:
+            log.packets.append((packet.pts, packet.is_keyframe))
+        if packet.is_corrupt:
+            _note_error(log, index, "packet flagged as damaged")
+            continue
+        try:
+            frames = packet.decode()
+        except av.FFmpegError as error:
+            _note_error(log, index, error)
+            continue
+        yield from _sound(frames, log)
+    while True:
+        try:
+            frames = stream.codec_context.decode(None)
+        except av.error.EOFError:
+            return
+        except av.FFmpegError as error:
+            _note_error(log, len(log.packets), error)
+            if log.errors > len(log.packets) + 64:
+                return
+            continue
+        yield from _sound(frames, log)
+        return
+
+
+def _packets(
+    container: InputContainer, stream: VideoStream, log: DecodeLog
+) -> Iterator["av.packet.Packet[VideoStream]"]:
+    packets = container.demux(stream)
+    while True:
+        try:
+            packet = next(packets)
+        except StopIteration:
+            return
+        except av.FFmpegError as error:
+            _note_error(log, len(log.packets), error)
+            return
+        if packet.size:  # empty: AVI's "same picture again", and the flush that ends the stream
+            yield packet
+
+
+def _sound(frames: list[VideoFrame], log: DecodeLog) -> Iterator[VideoFrame]:
+    for frame in frames:
+        if frame.is_corrupt:
+            log.damaged_frames += 1
+            continue
+        previous = log.frame_ticks[-1] if log.frame_ticks else None
+        if frame.pts is not None and previous is not None and frame.pts <= previous:
+            log.out_of_order = True
+        log.frame_ticks.append(frame.pts)
+        log.last_frame_ticks = frame.duration or 0
+        if log.frames == 0:
+            log.rotation = int(frame.rotation) % 360
+        log.frames += 1
+        yield frame
+
+
+def _note_error(log: DecodeLog, packet: int, error: av.FFmpegError | str) -> None:
+    if isinstance(error, MemoryError):  # not the file's fault: whoever set the limit hears of it
+        raise error
+    message = error if isinstance(error, str) else str(error.strerror)
+    log.errors += 1
+    if log.first_bad_packet < 0:
+        log.first_bad_packet = packet
+        log.first_error = message
+
+
+def _is_cover(stream: VideoStream) -> bool:
+    return bool(stream.disposition & stream.disposition.attached_pic)
+
+
+def _refuse_absurd_size(path: Path, stream: VideoStream) -> None:
+    width, height = stream.codec_context.width, stream.codec_context.height
+    rate = stream.average_rate or Fraction(0)
+    if width * height > MAX_PIXELS or rate > 10_000:
+        message = f"{path.name} claims pictures of {width} x {height} at {float(rate):.0f} frames per second"
+        raise MediaError(
+            Finding(
+                Code.ABSURD_SIZE,
+                Severity.ERROR,
+                message,
+                {"width": width, "height": height, "fps": float(rate)},
+            )
+        )

@@ -1,0 +1,259 @@
+"""Reads everything CrashDesk needs to know about a clip, by decoding all of it once.
+
+A header can promise what the data does not hold, so nothing is believed that was not decoded. The result is
+either a `Probe` with a time map, or a `Probe` whose findings hold an error that says why there is none.
+"""
+
+from dataclasses import dataclass, field, replace
+from fractions import Fraction
+from itertools import pairwise
+from pathlib import Path
+
+from av.container import InputContainer
+from av.video.stream import VideoStream
+
+from annotations.corpora.media.decode import DecodeLog, decode_frames, open_video
+from annotations.corpora.media.findings import Code, Finding, MediaError, Severity
+from annotations.corpora.media.structure import Structure, read_structure
+from annotations.corpora.media.timemap import TimeMap, ticks_to_us
+
+TOLERATED_LOSS = 0.02
+"""Share of frames that may be damaged or missing before the finding is an error instead of a warning."""
+
+SMALL_SIDE = 128
+"""Below this many pixels on the short side a clip shows too little to judge."""
+
+_AUDIO_SLACK_US = 100_000
+_MAX_DURATION_US = 24 * 3600 * 1_000_000
+
+
+@dataclass(frozen=True)
+class Probe:
+    """What a clip is. Without a time map (`usable` false) all but `findings` and `size_bytes` may be
+    defaults.
+
+    `width`, `height`: as displayed, square pixels, after `rotation` (degrees, multiple of 90,
+    counter-clockwise as stored). `fps`: the constant rate, or frames/duration. `start_us`: first frame on
+    the file's clock.
+    `gop_max`: most frames from one key frame to the next. `faststart`: MP4 whose index comes first.
+    """
+
+    size_bytes: int
+    container: str = ""
+    codec: str = ""
+    profile: str = ""
+    pix_fmt: str = ""
+    width: int = 0
+    height: int = 0
+    rotation: int = 0
+    frame_count: int = 0
+    fps: Fraction = Fraction(0)
+    declared_fps: Fraction | None = None
+    variable_rate: bool = False
+    duration_us: int = 0
+    start_us: int = 0
+    gop_max: int = 0
+    has_b_frames: bool = False
+    faststart: bool = False
+    has_audio: bool = False
+    audio_duration_us: int = 0
+    time_map: TimeMap | None = None
+    findings: tuple[Finding, ...] = field(default=())
+
+    @property
+    def usable(self) -> bool:
+        """A time map exists and no finding is an error."""
+        return self.time_map is not None and not any(f.severity is Severity.ERROR for f in self.findings)
+
+    @property
+    def codes(self) -> frozenset[Code]:
+        """Names of all findings."""
+        return frozenset(finding.code for finding in self.findings)
+
+
+def probe(path: Path) -> Probe:
+    """Decode `path` once and report. Never raises for what is wrong with the file; OSError if it cannot be
+    read.
+
+    May hang or crash on hostile bytes: run it through `isolate` for files from outside.
+    """
+    size = path.stat().st_size
+    structure = read_structure(path)
+    log = DecodeLog()
+    try:
+        with open_video(path) as (container, stream):
+            described = _describe(Probe(size_bytes=size), container, stream, structure)
+            declared_frames = int(stream.frames)
+            audio_us = _audio_duration_us(container)
+            time_base = stream.time_base or Fraction(1, 90_000)
+            for _ in decode_frames(container, stream, log):
+                pass
+    except MediaError as error:
+        return Probe(size_bytes=size, findings=(_named_by_structure(path, error.finding, structure),))
+    findings = _damage(path, log, structure, declared_frames)
+    if log.frames == 0:
+        return replace(described, findings=tuple(findings))
+    time_map, no_times = _time_map(log, time_base, described.declared_fps)
+    if no_times is not None:
+        findings.append(no_times)
+    if time_map.duration_us > _MAX_DURATION_US:
+        hours = time_map.duration_us / 3.6e9
+        message = f"{path.name} claims to last {hours:.0f} hours"
+        findings.append(
+            Finding(Code.ABSURD_SIZE, Severity.ERROR, message, {"duration_us": time_map.duration_us})
+        )
+        return replace(described, findings=tuple(findings))
+    constant = time_map.constant_rate(described.declared_fps)
+    turned = log.rotation in (90, 270)
+    result = replace(
+        described,
+        width=described.height if turned else described.width,
+        height=described.width if turned else described.height,
+        rotation=log.rotation,
+        frame_count=len(time_map),
+        fps=constant or time_map.average_rate(),
+        variable_rate=constant is None and len(time_map) > 1,
+        duration_us=time_map.duration_us,
+        start_us=time_map.start_us,
+        gop_max=_longest_gop(log),
+        has_b_frames=described.has_b_frames or _reordered(log),
+        audio_duration_us=audio_us,
+        time_map=time_map,
+    )
+    return replace(result, findings=tuple(findings + _remarks(path, result)))
+
+
+def _describe(base: Probe, container: InputContainer, stream: VideoStream, structure: Structure) -> Probe:
+    context = stream.codec_context
+    aspect = context.sample_aspect_ratio or Fraction(1)
+    width = context.width if aspect <= 0 else max(1, round(context.width * aspect))
+    return replace(
+        base,
+        container=container.format.name,
+        codec=context.name,
+        profile=str(context.profile or ""),
+        pix_fmt=context.pix_fmt or "",
+        width=width,
+        height=context.height,
+        declared_fps=stream.average_rate or stream.base_rate,
+        has_b_frames=bool(context.has_b_frames),
+        faststart=structure.faststart,
+        has_audio=bool(container.streams.audio),
+    )
+
+
+def _audio_duration_us(container: InputContainer) -> int:
+    lengths = [
+        ticks_to_us(audio.duration, audio.time_base)
+        for audio in container.streams.audio
+        if audio.duration and audio.time_base
+    ]
+    return max(lengths, default=0)
+
+
+def _named_by_structure(path: Path, finding: Finding, structure: Structure) -> Finding:
+    """An MP4 without its index was cut off while being written or copied; say that rather than "not a
+    video"."""
+    if finding.code is Code.NOT_A_VIDEO and structure.kind == "iso" and not structure.has_index:
+        message = (
+            f"{path.name} breaks off before its index (moov box): the recording or the copy was not finished"
+        )
+        return Finding(Code.TRUNCATED, Severity.ERROR, message, {"missing_bytes": structure.missing_bytes})
+    return finding
+
+
+def _damage(path: Path, log: DecodeLog, structure: Structure, declared: int) -> list[Finding]:
+    """Findings on lost data, from what decoding met and what the container promised."""
+    findings: list[Finding] = []
+    packets = len(log.packets)
+    cut_off = structure.missing_bytes > 0 or (structure.kind == "iso" and packets < declared)
+    if cut_off:
+        lost = max(declared, packets) - log.frames
+        share = lost / max(declared, packets, 1)
+        message = f"{path.name} breaks off: {log.frames} of {max(declared, packets)} frames are there"
+        data: dict[str, int | float | str] = {
+            "frames": log.frames,
+            "declared_frames": declared,
+            "missing_bytes": structure.missing_bytes,
+        }
+        severity = Severity.ERROR if share > TOLERATED_LOSS or log.frames == 0 else Severity.WARNING
+        findings.append(Finding(Code.TRUNCATED, severity, message, data))
+    # Damage in the last packets of a file that breaks off is the break itself.
+    only_tail = cut_off and log.damaged_frames == 0 and log.first_bad_packet >= packets - 3
+    bad = max(log.errors + log.damaged_frames, 0)
+    if bad and not only_tail:
+        lost = max(packets - log.frames, bad)
+        message = (
+            f"{path.name} holds damaged data: {bad} errors while decoding, "
+            f"{log.frames} of {packets} frames sound"
+        )
+        data = {
+            "errors": log.errors,
+            "damaged_frames": log.damaged_frames,
+            "frames": log.frames,
+            "packets": packets,
+        }
+        if log.first_error:
+            data["first_error"] = log.first_error
+            data["first_bad_packet"] = log.first_bad_packet
+        severity = (
+            Severity.ERROR if lost > TOLERATED_LOSS * max(packets, 1) or not log.frames else Severity.WARNING
+        )
+        findings.append(Finding(Code.CORRUPT, severity, message, data))
+    if log.frames == 0 and not findings:
+        message = f"{path.name} has a video stream without a single picture"
+        findings.append(Finding(Code.CORRUPT, Severity.ERROR, message, {"packets": packets}))
+    return findings
+
+
+def _time_map(
+    log: DecodeLog, time_base: Fraction, declared: Fraction | None
+) -> tuple[TimeMap, Finding | None]:
+    known = [tick for tick in log.frame_ticks if tick is not None]
+    if len(known) == log.frames:
+        return TimeMap.from_ticks(known, time_base, last_ticks=log.last_frame_ticks), None
+    rate = declared or Fraction(25)
+    message = (
+        f"the file stores no frame times; frames are placed at its declared {float(rate):.3f} per second"
+    )
+    missing = log.frames - len(known)
+    finding = Finding(Code.NO_TIMESTAMPS, Severity.WARNING, message, {"frames_without_time": missing})
+    return TimeMap.constant(log.frames, rate), finding
+
+
+def _longest_gop(log: DecodeLog) -> int:
+    keys = [index for index, (_, key) in enumerate(log.packets) if key]
+    if not keys:
+        return len(log.packets)
+    return max(b - a for a, b in pairwise([*keys, len(log.packets)]))
+
+
+def _reordered(log: DecodeLog) -> bool:
+    times = [pts for pts, _ in log.packets if pts is not None]
+    return log.out_of_order or any(b < a for a, b in pairwise(times))
+
+
+def _remarks(path: Path, clip: Probe) -> list[Finding]:
+    findings: list[Finding] = []
+    if clip.variable_rate:
+        message = f"{path.name} has no constant frame rate (average {float(clip.fps):.3f} per second)"
+        findings.append(
+            Finding(
+                Code.VARIABLE_FRAME_RATE, Severity.INFO, message, {"average_fps": round(float(clip.fps), 4)}
+            )
+        )
+    if clip.start_us != 0:
+        message = (
+            f"the first frame of {path.name} is at {clip.start_us / 1e6:g} s on the file's clock, not at 0"
+        )
+        findings.append(Finding(Code.OFFSET_START, Severity.INFO, message, {"start_us": clip.start_us}))
+    if min(clip.width, clip.height) < SMALL_SIDE:
+        message = f"{path.name} is only {clip.width} x {clip.height} pixels"
+        findings.append(
+            Finding(Code.TOO_SMALL, Severity.INFO, message, {"width": clip.width, "height": clip.height})
+        )
+    if clip.audio_duration_us > clip.duration_us + _AUDIO_SLACK_US:
+        over = clip.audio_duration_us - clip.duration_us
+        message = f"the sound of {path.name} goes on {over / 1e6:.1f} s after the last picture"
+        findings.append(Finding(Code.AUDIO_LONGER, Severity.INFO, message, {"excess_us": over}))
+    return findings
