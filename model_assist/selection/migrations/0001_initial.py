@@ -6,45 +6,87 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
     dependencies = [
-        ('cases', '0001_initial'),
-        ('corpora', '0001_initial'),
+        ("cases", "0001_initial"),
+        ("corpora", "0001_initial"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
     operations = [
         migrations.CreateModel(
-            name='SelectionRound',
+            name="SelectionRound",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('size', models.PositiveIntegerField(help_text='cases to pick')),
-                ('random_share', models.FloatField(help_text='share picked at random, as an unbiased check')),
-                ('seed', models.PositiveIntegerField()),
-                ('created_at', models.DateTimeField(auto_now_add=True)),
-                ('corpus', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='selection_rounds', to='corpora.corpus')),
-                ('created_by', models.ForeignKey(null=True, on_delete=django.db.models.deletion.PROTECT, to=settings.AUTH_USER_MODEL)),
-                ('guideline', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, to='cases.guideline')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("size", models.PositiveIntegerField(help_text="cases to pick")),
+                ("random_share", models.FloatField(help_text="share picked at random, as an unbiased check")),
+                ("seed", models.PositiveIntegerField()),
+                ("created_at", models.DateTimeField(auto_now_add=True)),
+                (
+                    "corpus",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="selection_rounds",
+                        to="corpora.corpus",
+                    ),
+                ),
+                (
+                    "created_by",
+                    models.ForeignKey(
+                        null=True, on_delete=django.db.models.deletion.PROTECT, to=settings.AUTH_USER_MODEL
+                    ),
+                ),
+                (
+                    "guideline",
+                    models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, to="cases.guideline"),
+                ),
             ],
             options={
-                'ordering': ['-id'],
+                "ordering": ["-id"],
             },
         ),
         migrations.CreateModel(
-            name='SelectionPick',
+            name="SelectionPick",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('rank', models.PositiveIntegerField()),
-                ('uncertainty', models.FloatField(help_text='1 - the lowest confidence over the six answers', null=True)),
-                ('reason', models.CharField(max_length=200)),
-                ('case', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='picks', to='cases.case')),
-                ('round', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='picks', to='selection.selectionround')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("rank", models.PositiveIntegerField()),
+                (
+                    "uncertainty",
+                    models.FloatField(help_text="1 - the lowest confidence over the six answers", null=True),
+                ),
+                ("reason", models.CharField(max_length=200)),
+                (
+                    "case",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="picks", to="cases.case"
+                    ),
+                ),
+                (
+                    "round",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="picks",
+                        to="selection.selectionround",
+                    ),
+                ),
             ],
             options={
-                'ordering': ['rank'],
-                'constraints': [models.UniqueConstraint(fields=('round', 'case'), name='case_once_per_round'), models.UniqueConstraint(fields=('round', 'rank'), name='rank_once_per_round')],
+                "ordering": ["rank"],
+                "constraints": [
+                    models.UniqueConstraint(fields=("round", "case"), name="case_once_per_round"),
+                    models.UniqueConstraint(fields=("round", "rank"), name="rank_once_per_round"),
+                ],
             },
         ),
     ]

@@ -1,0 +1,62 @@
+"""Model versions: list, detail with evaluations, promote."""
+
+from typing import cast
+
+from drf_spectacular.utils import extend_schema
+from rest_framework import serializers, viewsets
+from rest_framework.decorators import action
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from crashdesk.accounts.models import User
+from crashdesk.accounts.permissions import Action
+from model_assist.registry import services
+from model_assist.registry.models import Evaluation, ModelVersion, Promotion
+
+
+class EvaluationSerializer(serializers.ModelSerializer[Evaluation]):
+    class Meta:
+        model = Evaluation
+        fields = ["id", "model_version", "dataset_version", "split", "metrics", "created_at"]
+        read_only_fields = fields
+
+
+class PromotionSerializer(serializers.ModelSerializer[Promotion]):
+    class Meta:
+        model = Promotion
+        fields = ["id", "model_version", "replaced", "reason", "promoted_at", "promoted_by"]
+        read_only_fields = fields
+
+
+class ModelVersionSerializer(serializers.ModelSerializer[ModelVersion]):
+    evaluations = EvaluationSerializer(many=True, read_only=True)
+    promotions = PromotionSerializer(many=True, read_only=True)
+
+    class Meta:
+        model = ModelVersion
+        fields = [
+            "id", "name", "base", "adapters", "routing", "engine_settings", "weights_hash", "parent", "trained_on",
+            "in_use", "created_at", "evaluations", "promotions",
+        ]  # fmt: skip
+        read_only_fields = fields
+
+
+class PromoteSerializer(serializers.Serializer[None]):
+    reason = serializers.CharField(max_length=500)
+
+
+class ModelVersionViewSet(viewsets.ReadOnlyModelViewSet[ModelVersion]):
+    queryset = ModelVersion.objects.prefetch_related("evaluations", "promotions")
+    serializer_class = ModelVersionSerializer
+    filterset_fields = ["in_use", "parent", "trained_on"]
+    needs = {"promote": Action.PROMOTE}
+
+    @extend_schema(request=PromoteSerializer, responses=ModelVersionSerializer)
+    @action(detail=True, methods=["post"])
+    def promote(self, request: Request, pk: str) -> Response:
+        """Put this version in use for the next prediction run; promoting an older one rolls back."""
+        given = PromoteSerializer(data=request.data)
+        given.is_valid(raise_exception=True)
+        version = self.get_object()
+        services.promote(model_version=version, by=cast(User, request.user), **given.validated_data)
+        return Response(ModelVersionSerializer(self.get_object()).data)

@@ -1,0 +1,54 @@
+"""Selection rounds over the cases that nobody has reviewed yet."""
+
+from collections import defaultdict
+
+from django.db import transaction
+
+from annotations.cases.models import Answer, AuthorKind, Case, CaseStatus, Guideline
+from annotations.corpora.models import Corpus
+from crashdesk.accounts.models import User
+from crashdesk.api.errors import Problem
+from crashdesk.audit.services import record
+from model_assist.registry.services import in_use
+from model_assist.selection.models import SelectionPick, SelectionRound
+from model_assist.selection.ranking import pick
+
+UNREVIEWED = [CaseStatus.PREDICTED, CaseStatus.IN_REVIEW]
+
+
+@transaction.atomic
+def select(
+    *, corpus: Corpus, guideline: Guideline, size: int, random_share: float, seed: int, by: User | None
+) -> SelectionRound:
+    """Rank the next `size` un-reviewed cases by the uncertainty of the model in use, plus a random slice.
+
+    The order reaches reviewers as Case.review_rank; cases not picked lose the rank of an earlier round.
+    """
+    cases = Case.objects.filter(corpus=corpus, guideline=guideline, status__in=UNREVIEWED)
+    confidences: dict[int, dict[str, float]] = {
+        case_id: {} for case_id in cases.order_by("id").values_list("pk", flat=True)
+    }
+    if not confidences:
+        raise Problem("nothing_to_select", f"No case of {corpus} waits for review.")
+    rows = Answer.objects.filter(
+        case__in=cases, author_kind=AuthorKind.MODEL, model_version=in_use().name, confidence__isnull=False
+    )
+    by_case: defaultdict[int, dict[str, float]] = defaultdict(dict)
+    for case_id, kind, confidence in rows.order_by("id").values_list("case_id", "kind", "confidence"):
+        by_case[case_id][kind] = confidence
+    confidences |= by_case
+    round_ = SelectionRound.objects.create(
+        corpus=corpus, guideline=guideline, size=size, random_share=random_share, seed=seed, created_by=by
+    )
+    picks = pick(confidences, size=size, random_share=random_share, seed=seed)
+    SelectionPick.objects.bulk_create(
+        SelectionPick(
+            round=round_, case_id=one.case_id, rank=one.rank, uncertainty=one.uncertainty, reason=one.reason
+        )
+        for one in picks
+    )
+    cases.update(review_rank=None)
+    ranked = [Case(pk=one.case_id, review_rank=one.rank) for one in picks]
+    Case.objects.bulk_update(ranked, ["review_rank"], batch_size=1000)
+    record(actor=by, verb="selection.made", subject=round_, data={"picked": len(picks)})
+    return round_
