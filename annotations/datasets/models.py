@@ -19,7 +19,7 @@ class Split(models.TextChoices):
 
 
 class DatasetVersion(models.Model):
-    """Frozen once `content_hash` is set; nothing about it changes afterwards."""
+    """Written once by `services.freeze`; nothing about it changes afterwards."""
 
     corpus = models.ForeignKey(Corpus, on_delete=models.PROTECT, related_name="dataset_versions")
     guideline = models.ForeignKey(Guideline, on_delete=models.PROTECT)
@@ -48,6 +48,10 @@ class DatasetVersion(models.Model):
             raise TypeError("a dataset version is immutable")
         super().save(*args, **kwargs)
 
+    def delete(self, *args: Any, **kwargs: Any) -> tuple[int, dict[str, int]]:
+        """Refused: models and exports name the version they came from."""
+        raise TypeError("a dataset version is immutable")
+
 
 class DatasetRecord(models.Model):
     """One case as it stood when the version was frozen: a copy, so that later work cannot reach it."""
@@ -73,6 +77,10 @@ class DatasetRecord(models.Model):
         if self.pk is not None:
             raise TypeError("a dataset record is immutable")
         super().save(*args, **kwargs)
+
+    def delete(self, *args: Any, **kwargs: Any) -> tuple[int, dict[str, int]]:
+        """Refused, like every change."""
+        raise TypeError("a dataset record is immutable")
 
 
 class ExportFormat(models.TextChoices):

@@ -1,0 +1,353 @@
+"""Freezing approved answers into a dataset version, checking that it still is what was frozen, and exporting it."""
+
+import tempfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Final
+
+from django.core.files.storage import default_storage
+from django.db import transaction
+from django.db.models import Max, QuerySet
+
+from annotations.cases.kinds import Kind
+from annotations.cases.models import (
+    Answer,
+    ApprovedAnswer,
+    AuthorKind,
+    Case,
+    CaseStatus,
+    Guideline,
+    prompt_version,
+)
+from annotations.cases.rules import check
+from annotations.cases.services import said_by
+from annotations.corpora.models import Corpus
+from annotations.datasets.exporters import crashchat, parquet
+from annotations.datasets.exporters.facts import Step, VersionFacts
+from annotations.datasets.models import DatasetRecord, DatasetVersion, Export, ExportFormat
+from annotations.datasets.records import (
+    ContentChanged,
+    Record,
+    content_hash,
+    header_line,
+    order_of,
+    utc_text,
+)
+from annotations.datasets.splits import Member, assign, check_shares, identities
+from crashdesk.accounts.models import User
+from crashdesk.api.errors import Problem
+from crashdesk.audit.services import record as audit
+from crashdesk.jobs.models import Job, JobState
+from crashdesk.jobs.services import enqueue
+from crashdesk.storage import files
+
+EXPORTERS: Final[Mapping[str, ModuleType]] = {
+    ExportFormat.CRASHCHAT: crashchat,
+    ExportFormat.PARQUET: parquet,
+}
+_BATCH: Final = 1000
+
+
+@transaction.atomic
+def freeze(
+    *,
+    corpus: Corpus,
+    guideline: Guideline,
+    note: str = "",
+    split_seed: int = 0,
+    val_share: float = 0.1,
+    test_share: float = 0.1,
+    by: User | None,
+) -> DatasetVersion:
+    """Copy every approved case of the corpus under the guideline into a new, immutable version.
+
+    Footage that an earlier version of this corpus with the same split parameters holds keeps its split.
+    Approved cases without six approved answers are left out and named in the audit row. Raises Problem when
+    the shares are impossible, no case is complete, a case breaks a rule that blocks approval, or nothing has
+    changed since the guideline's newest version.
+    """
+    try:
+        check_shares(val_share=val_share, test_share=test_share)
+    except ValueError as error:
+        raise Problem("invalid_shares", str(error), fields={"val_share": [str(error)]}, status=400) from error
+    corpus = Corpus.objects.select_for_update(no_key=True).get(pk=corpus.pk)  # one freeze of it at a time
+    complete, left_out = _complete_cases(corpus, guideline)
+    if not complete:
+        raise Problem(
+            "nothing_approved",
+            f"{corpus} has no approved case with all six answers under {guideline}, so there is nothing to freeze.",
+        )
+    _refuse_broken_rules(complete)
+    records = _records(complete, corpus, guideline)
+    splits = assign(
+        (_member(content) for content in records.values()),
+        seed=split_seed,
+        val_share=val_share,
+        test_share=test_share,
+        earlier=_earlier_splits(corpus, split_seed, val_share, test_share),
+    )
+    found = content_hash(
+        header_line(split_seed=split_seed, val_share=val_share, test_share=test_share),
+        ((splits[content["video"]], content) for content in records.values()),
+    )
+    newest = DatasetVersion.objects.filter(corpus=corpus, guideline=guideline).first()
+    if newest is not None and newest.content_hash == found:
+        raise Problem(
+            "nothing_changed",
+            f"{newest} already holds exactly these answers in these splits.",
+            fields={"version": [newest.pk]},
+        )
+    version = DatasetVersion.objects.create(
+        corpus=corpus,
+        guideline=guideline,
+        number=(DatasetVersion.objects.filter(corpus=corpus).aggregate(last=Max("number"))["last"] or 0) + 1,
+        note=note,
+        split_seed=split_seed,
+        val_share=val_share,
+        test_share=test_share,
+        content_hash=found,
+        record_count=len(records),
+        created_by=by,
+    )
+    DatasetRecord.objects.bulk_create(
+        [
+            DatasetRecord(
+                version=version,
+                case_id=case_id,
+                split=splits[records[case_id]["video"]],
+                content=records[case_id],
+            )
+            for case_id in sorted(records, key=lambda found: order_of(records[found]))  # ids keep this order
+        ],
+        batch_size=_BATCH,
+    )
+    audit(
+        actor=by,
+        verb="dataset.frozen",
+        subject=version,
+        data={"content_hash": found, "records": len(records), "incomplete_cases": left_out},
+    )
+    return version
+
+
+def _complete_cases(
+    corpus: Corpus, guideline: Guideline
+) -> tuple[list[tuple[Case, list[ApprovedAnswer]]], list[int]]:
+    """Approved cases with their six pointers, and the ids of those that lack some.
+
+    The cases are locked: none can be returned, and so none of their answers replaced, before this commits.
+    """
+    cases = list(
+        Case.objects.filter(corpus=corpus, guideline=guideline, status=CaseStatus.APPROVED)
+        .select_for_update(no_key=True, of=("self",))
+        .select_related("video__media")
+        .order_by("pk")
+    )
+    pointers: dict[int, list[ApprovedAnswer]] = {case.pk: [] for case in cases}
+    rows = ApprovedAnswer.objects.filter(case__in=cases).select_related(
+        "approved_by", "answer__author", "answer__draft__author"
+    )
+    for pointer in rows:
+        pointers[pointer.case_id].append(pointer)
+    six = set(Kind.values)
+    complete = [(case, pointers[case.pk]) for case in cases if {p.kind for p in pointers[case.pk]} == six]
+    have = {case.pk for case, _ in complete}
+    return complete, [case.pk for case in cases if case.pk not in have]
+
+
+def _refuse_broken_rules(complete: list[tuple[Case, list[ApprovedAnswer]]]) -> None:
+    broken: dict[str, list[str]] = {}
+    for case, pointers in complete:
+        media = case.video.media
+        findings = check(
+            said_by(pointer.answer for pointer in pointers), duration_us=media.duration_us if media else None
+        )
+        messages = [finding.message for finding in findings if finding.blocks]
+        if messages:
+            broken[case.video.name] = messages
+    if broken:
+        raise Problem(
+            "broken_rules",
+            f"{len(broken)} approved cases contradict themselves; return and correct them first.",
+            fields=broken,
+        )
+
+
+def _records(
+    complete: list[tuple[Case, list[ApprovedAnswer]]], corpus: Corpus, guideline: Guideline
+) -> dict[int, Record]:
+    """The record of every case, by case id."""
+    about: Any = {
+        "name": guideline.name,
+        "version": guideline.version,
+        "prompts": {prompt.kind: prompt.version for prompt in guideline.prompts.all()},
+    }
+    if missing := set(Kind.values) - set(about["prompts"]):
+        raise Problem(
+            "guideline_incomplete", f"{guideline} has no question for {', '.join(sorted(missing))}."
+        )
+    records: dict[int, Record] = {}
+    for case, pointers in complete:
+        video, media = case.video, case.video.media
+        records[case.pk] = {
+            "corpus": corpus.name,
+            "licence": corpus.licence,
+            "video": video.name,
+            "sha256": media.sha256 if media else None,
+            "source": video.source,
+            "recording": video.recording,
+            "duration_us": media.duration_us if media else None,
+            "guideline": about,
+            "answers": {
+                pointer.kind: {
+                    "state": pointer.answer.state,
+                    "value": pointer.answer.value,
+                    "lineage": {
+                        "answer_id": pointer.answer_id,
+                        "author_kind": pointer.answer.author_kind,
+                        "author": _author(pointer.answer),
+                        "adapter": pointer.answer.adapter,
+                        "prompt_version": pointer.answer.prompt_version,
+                        "answered_at": utc_text(pointer.answer.created_at),
+                        "draft_answer_id": pointer.answer.draft_id,
+                        "draft_author_kind": pointer.answer.draft.author_kind if pointer.answer.draft else "",
+                        "draft_author": _author(pointer.answer.draft) if pointer.answer.draft else "",
+                        "approved_at": utc_text(pointer.approved_at),
+                        "approved_by": pointer.approved_by.username if pointer.approved_by else "",
+                    },
+                }
+                for pointer in pointers
+            },
+        }
+    return records
+
+
+def _author(answer: Answer) -> str:
+    if answer.author_kind == AuthorKind.PERSON:
+        return answer.author.username if answer.author else ""
+    return answer.model_version if answer.author_kind == AuthorKind.MODEL else answer.origin
+
+
+def _member(content: Record) -> Member:
+    label = content["answers"][Kind.CRASH_RECOGNITION]["value"] or {}
+    return Member(content["video"], content["recording"], content["sha256"], label.get("label") == "yes")
+
+
+def _earlier_splits(corpus: Corpus, seed: int, val_share: float, test_share: float) -> dict[str, str]:
+    """Identity of footage -> the split it was last in, over this corpus's versions with the same parameters."""
+    rows = (
+        DatasetRecord.objects.filter(
+            version__corpus=corpus,
+            version__split_seed=seed,
+            version__val_share=val_share,
+            version__test_share=test_share,
+        )
+        .order_by("pk")
+        .values_list("content__video", "content__recording", "content__sha256", "split")
+    )
+    return {name: split for *clip, split in rows.iterator() for name in identities(*clip)}
+
+
+def rows_of(version: DatasetVersion) -> Iterator[tuple[str, dict[str, Any]]]:
+    """(split, record) of a version in canonical order, streamed from the database."""
+    rows = DatasetRecord.objects.filter(version=version).order_by("pk").values_list("split", "content")
+    return iter(rows.iterator(chunk_size=_BATCH))
+
+
+def recomputed_hash(version: DatasetVersion) -> str:
+    """The content hash of what is stored now."""
+    header = header_line(
+        split_seed=version.split_seed, val_share=version.val_share, test_share=version.test_share
+    )
+    return content_hash(header, rows_of(version))
+
+
+def verify(version: DatasetVersion) -> bool:
+    """Whether the stored records still are what was frozen."""
+    return recomputed_hash(version) == version.content_hash
+
+
+def prompts_of(version: DatasetVersion) -> dict[str, str]:
+    """Kind to the question's words. Raises Problem when the words are not those of the frozen prompt versions."""
+    first = DatasetRecord.objects.filter(version=version).order_by("pk").first()
+    frozen = first.content["guideline"]["prompts"] if first else {}
+    texts = dict(version.guideline.prompts.values_list("kind", "text"))
+    changed = sorted(kind for kind, name in frozen.items() if prompt_version(texts.get(kind, "")) != name)
+    if changed:
+        raise Problem(
+            "prompts_changed",
+            f"The questions of {version.guideline} have changed since {version}: {', '.join(changed)}.",
+        )
+    return texts
+
+
+def facts_of(version: DatasetVersion) -> VersionFacts:
+    """What the exporters write besides the records. Raises Problem as `prompts_of`."""
+    return VersionFacts(
+        number=version.number,
+        content_hash=version.content_hash,
+        note=version.note,
+        split_seed=version.split_seed,
+        val_share=version.val_share,
+        test_share=version.test_share,
+        record_count=version.record_count,
+        frozen_at=utc_text(version.created_at),
+        guideline=str(version.guideline),
+        prompts=prompts_of(version),
+    )
+
+
+def request_export(*, version: DatasetVersion, export_format: str, by: User | None) -> Job:
+    """The job that writes a version in a format; one that is under way already is handed back as it is."""
+    args = {"version": version.pk, "format": export_format, "by": by.pk if by else None}
+    same: QuerySet[Job] = Job.objects.filter(
+        kind="export",
+        state__in=[JobState.QUEUED, JobState.RUNNING],
+        args__version=version.pk,
+        args__format=export_format,
+    )
+    return same.first() or enqueue("export", args, by=by, group=f"dataset_version:{version.pk}")
+
+
+def export(
+    *, version: DatasetVersion, export_format: str, by: User | None, step: Step = lambda done: None
+) -> Export:
+    """Write a version in a format and store the file, or find the one that is stored already.
+
+    `step` is told how many records are written and may raise to stop. Raises Problem when the stored records
+    are not what was frozen.
+    """
+    done = Export.objects.filter(version=version, format=export_format).first()
+    if done is not None and default_storage.exists(done.storage_name):
+        return done
+    exporter = EXPORTERS[export_format]
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / f"export{exporter.SUFFIX}"
+        try:
+            exporter.write(path, facts_of(version), rows_of(version), step=step)
+        except ContentChanged as error:
+            raise Problem("content_changed", f"{version} is not what was frozen: {error}.") from error
+        with path.open("rb") as stream:
+            sha256, size = files.sha256_of(stream)
+        name = files.put(files.content_name("exports", sha256, exporter.SUFFIX), path)
+    return _note_export(version, export_format, name=name, sha256=sha256, size=size, by=by)
+
+
+@transaction.atomic
+def _note_export(
+    version: DatasetVersion, export_format: str, *, name: str, sha256: str, size: int, by: User | None
+) -> Export:
+    made, created = Export.objects.update_or_create(
+        version=version,
+        format=export_format,
+        defaults={"storage_name": name, "sha256": sha256, "size": size},
+        create_defaults={"storage_name": name, "sha256": sha256, "size": size, "created_by": by},
+    )
+    audit(
+        actor=by,
+        verb="dataset.exported" if created else "dataset.exported_again",
+        subject=version,
+        data={"format": export_format, "sha256": sha256, "bytes": size},
+    )
+    return made
