@@ -42,6 +42,7 @@ class EmbeddedConfig:
     labelstudio: bool
     labelstudio_venv: Path
     media: Path
+    external_labelstudio_database: str = ""
 
     @property
     def logs(self) -> Path:
@@ -91,6 +92,7 @@ def load_config(environ: Mapping[str, str] | None = None) -> EmbeddedConfig:
         .expanduser()
         .absolute(),
         media=_media_folder(env.get("CRASHDESK_STORAGE_URL", ""), home),
+        external_labelstudio_database=env.get("CRASHDESK_LABELSTUDIO_DATABASE_URL", ""),
     )
     seen: dict[int, str] = {}
     for service, number in embedded_ports(config).items():
@@ -116,6 +118,24 @@ def embedded_database_url(config: EmbeddedConfig) -> str:
     """URL of CrashDesk's own database in the embedded PostgreSQL, password included."""
     password = secrets(config.home).database_password
     return f"postgresql://{DATABASE}:{password}@127.0.0.1:{config.postgres_port}/{DATABASE}"
+
+
+def labelstudio_database_url(config: EmbeddedConfig) -> str:
+    """URL of the database the embedded Label Studio uses.
+
+    Raises ConfigurationError when PostgreSQL is external and nobody said which database Label Studio gets.
+    """
+    if config.external_labelstudio_database:
+        return config.external_labelstudio_database
+    if not config.postgres:
+        raise ConfigurationError(
+            "CRASHDESK_DATABASE_URL names your own PostgreSQL; also give the embedded Label Studio a database "
+            "there (CRASHDESK_LABELSTUDIO_DATABASE_URL), or use a Label Studio of your own "
+            "(CRASHDESK_LABELSTUDIO_URL), or start with --no-labelstudio"
+        )
+    password = secrets(config.home).labelstudio_database_password
+    name = LABELSTUDIO_DATABASE
+    return f"postgresql://{name}:{password}@127.0.0.1:{config.postgres_port}/{name}"
 
 
 def embedded_broker_url(config: EmbeddedConfig) -> str:
