@@ -1,0 +1,291 @@
+"""Six answers about one clip: frames, features, prefixes, gated questions, answers with their evidence."""
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Final, Protocol, Self
+
+import torch
+
+from model_assist.crashchat import kinds as k
+from model_assist.crashchat.confidence import confidence
+from model_assist.crashchat.errors import AdapterError
+from model_assist.crashchat.frames import Frames
+from model_assist.crashchat.model import LoadedModel
+from model_assist.crashchat.parsing import parse_answer
+from model_assist.crashchat.prefix import Prefix, Trace, Watch, answer_batch, encode_clip, prefill
+from model_assist.crashchat.preprocess import preprocess
+from model_assist.crashchat.prompts import complete_prompts, prefix_text, prompt_version, suffix_text
+from model_assist.crashchat.sizing import PATCH
+
+DEFAULT_ROUTING: Final[Mapping[str, str]] = MappingProxyType(
+    {kind: "linguistic" for kind in k.LINGUISTIC} | {kind: "perception" for kind in k.PERCEPTION}
+)
+DEFAULT_LIMITS: Final[Mapping[str, int]] = MappingProxyType(
+    {
+        k.CRASH_RECOGNITION: 8,
+        k.CRASH_DESCRIPTION: 64,
+        k.CAUSAL_REASONING: 96,
+        k.PREVENTION_REASONING: 256,
+        k.CRASH_LOCALIZATION: 24,
+        k.PRE_CRASH_LOCALIZATION: 16,
+    }
+)
+CUT_OFF: Final = "the answer was cut off at the token limit"
+
+
+class ClipReader(Protocol):
+    """What the engine needs of a frame reader; `frames.FrameReader` is one."""
+
+    def read(self, path: str | Path, *, fps: float, max_frames: int, max_tokens: int | None) -> Frames: ...
+
+
+@dataclass(frozen=True)
+class EngineSettings:
+    """How clips are sampled, routed and answered.  The defaults are CrashChat's published values.
+
+    max_tokens: visual token budget of a whole clip (10240 in training; the published evaluation used 16384).
+    max_new_tokens: limit per kind.  routing: adapter per kind.  gate_localisation: ask the two localisation
+    kinds only when recognition says yes.  prefill_chunk: tokens per prefill step, None for all at once.
+    """
+
+    fps: float = 10.0
+    max_frames: int = 96
+    max_tokens: int = 10240
+    max_new_tokens: Mapping[str, int] = field(default_factory=lambda: dict(DEFAULT_LIMITS))
+    routing: Mapping[str, str] = field(default_factory=lambda: dict(DEFAULT_ROUTING))
+    gate_localisation: bool = True
+    prefill_chunk: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.fps <= 0 or self.max_frames < 1 or self.max_tokens < 1:
+            raise ValueError("fps, max_frames and max_tokens must be positive")
+        for kind in (*self.max_new_tokens, *self.routing):
+            k.check_kind(kind)
+        if any(n < 1 for n in self.max_new_tokens.values()):
+            raise ValueError("max_new_tokens must be positive")
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """Settings from JSON (a model's crashdesk.json); partial tables are completed with the defaults.
+
+        Raises ValueError for names that are no setting.
+        """
+        unknown = set(values) - set(cls.__dataclass_fields__)
+        if unknown:
+            raise ValueError(f"unknown engine settings: {', '.join(sorted(unknown))}")
+        merged = dict(values)
+        merged["max_new_tokens"] = {**DEFAULT_LIMITS, **values.get("max_new_tokens", {})}
+        merged["routing"] = {**DEFAULT_ROUTING, **values.get("routing", {})}
+        return cls(**merged)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The JSON that `from_dict` reads."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class KindAnswer:
+    """One answer with its evidence.  adapter is "" when the bare base model answered."""
+
+    kind: str
+    raw_text: str
+    state: k.State
+    value: dict[str, Any] | None
+    reason: str
+    confidence: float
+    confidence_detail: dict[str, Any]
+    adapter: str
+    prompt_version: str
+
+
+@dataclass(frozen=True)
+class FramesUsed:
+    """Which frames the model saw: how sampled, when (labels, microseconds), at what size, read by what."""
+
+    fps: float
+    count: int
+    times_us: list[int]
+    source_indices: list[int]
+    source_pts_us: list[int]
+    width: int
+    height: int
+    visual_tokens: int
+    reader: str
+    damaged: int
+
+
+@dataclass(frozen=True)
+class ClipAnswers:
+    """Everything the engine says about one clip; `timings` are seconds per stage."""
+
+    answers: dict[str, KindAnswer]
+    frames: FramesUsed
+    duration_us: int
+    timings: dict[str, float]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON-ready data."""
+        return asdict(self)
+
+
+class Engine:
+    """Answers clips with one loaded model.  Not thread-safe: adapters are switched while answering.
+
+    Without adapters the base model answers everything.  With adapters, every routed adapter must be loaded:
+    AdapterError otherwise.
+    """
+
+    def __init__(self, loaded: LoadedModel, *, settings: EngineSettings, frame_reader: ClipReader) -> None:
+        self.loaded = loaded
+        self.settings = settings
+        self.frame_reader = frame_reader
+        self.watch = Watch.of(loaded.tokenizer)
+        if loaded.adapters:
+            missing = sorted({settings.routing[kind] for kind in k.ALL} - set(loaded.adapters))
+            if missing:
+                raise AdapterError(f"routed to but not loaded: {', '.join(missing)}")
+
+    @torch.inference_mode()
+    def answer(
+        self, path: str | Path, prompts: Mapping[str, str] | None = None, kinds: Sequence[str] = k.ALL
+    ) -> ClipAnswers:
+        """Answer `kinds` about the clip at `path`; questions not in `prompts` use the default wording.
+
+        When localisation is gated and asked without recognition, recognition is asked too (and returned),
+        since the gate needs it.  Raises FrameReadError and its subclasses for clips that cannot be read.
+        """
+        for kind in kinds:
+            k.check_kind(kind)
+        gated = self.settings.gate_localisation and any(kind in k.PERCEPTION for kind in kinds)
+        asked = tuple(x for x in k.ALL if x in kinds or (gated and x == k.CRASH_RECOGNITION))
+        questions = complete_prompts(prompts, asked)
+        clip = _Clip(self, path, questions)
+        answers: dict[str, KindAnswer] = {}
+        if k.CRASH_RECOGNITION in asked:
+            answers |= clip.ask((k.CRASH_RECOGNITION,))
+        rest = [x for x in asked if x != k.CRASH_RECOGNITION]
+        if gated and answers[k.CRASH_RECOGNITION].value != {"label": "yes"}:
+            closed = [x for x in rest if x in k.PERCEPTION]
+            rest = [x for x in rest if x not in k.PERCEPTION]
+            answers |= {x: self._closed(x, answers[k.CRASH_RECOGNITION], questions[x]) for x in closed}
+        answers |= clip.ask(rest)
+        return clip.finish({x: answers[x] for x in asked})
+
+    def adapter_of(self, kind: str) -> str:
+        """The adapter that answers `kind`; "" for the bare base model."""
+        return self.settings.routing[kind] if self.loaded.adapters else ""
+
+    def _closed(self, kind: str, recognition: KindAnswer, question: str) -> KindAnswer:
+        """The answer to a localisation question that recognition made pointless."""
+        return KindAnswer(
+            kind=kind,
+            raw_text="",
+            state="absent",
+            value=None,
+            reason="not asked: recognition did not say yes",
+            confidence=recognition.confidence,
+            confidence_detail={"gated": True, "recognition_state": recognition.state},
+            adapter=self.adapter_of(kind),
+            prompt_version=prompt_version(question),
+        )
+
+
+class _Clip:
+    """One clip being answered: features once, a prefix per adapter on first need."""
+
+    def __init__(self, engine: Engine, path: str | Path, questions: Mapping[str, str]) -> None:
+        self.engine, self.questions = engine, questions
+        self.timings: dict[str, float] = {}
+        self.prefixes: dict[str, Prefix] = {}
+        loaded, settings = engine.loaded, engine.settings
+        began = time.perf_counter()
+        self.frames = engine.frame_reader.read(
+            path, fps=settings.fps, max_frames=settings.max_frames, max_tokens=settings.max_tokens
+        )
+        began = self._lap("frames", began)
+        self.inputs = preprocess(self.frames, max_tokens=settings.max_tokens, mask_dtype=loaded.dtype)
+        began = self._lap("preprocess", began)
+        self.features = encode_clip(loaded.network, self.inputs)
+        text = prefix_text(self.frames.times_us, self.inputs.token_counts)
+        ids = loaded.tokenizer.encode(text, add_special_tokens=False)
+        self.prefix_ids = torch.tensor([ids], device=loaded.device)
+        self._lap("vision", began)
+
+    def ask(self, kinds: Sequence[str]) -> dict[str, KindAnswer]:
+        """Answers to `kinds`, one batch per adapter."""
+        answers: dict[str, KindAnswer] = {}
+        groups: dict[str, list[str]] = {}
+        for kind in kinds:
+            groups.setdefault(self.engine.adapter_of(kind), []).append(kind)
+        for adapter, group in groups.items():
+            prefix = self._prefix(adapter)
+            began = time.perf_counter()
+            tokenizer = self.engine.loaded.tokenizer
+            suffixes = [
+                tokenizer.encode(suffix_text(self.questions[x]), add_special_tokens=False) for x in group
+            ]
+            limits = [self.engine.settings.max_new_tokens[x] for x in group]
+            traces = answer_batch(self.engine.loaded, prefix, suffixes, limits, self.engine.watch)
+            for kind, trace in zip(group, traces, strict=True):
+                answers[kind] = self._read(kind, trace, adapter)
+            self._lap("answers", began)
+        return answers
+
+    def finish(self, answers: dict[str, KindAnswer]) -> ClipAnswers:
+        """The result object."""
+        frames, grid = self.frames, self.inputs.grid[0].tolist()
+        used = FramesUsed(
+            fps=frames.fps,
+            count=len(frames.times_us),
+            times_us=frames.times_us,
+            source_indices=frames.source_indices,
+            source_pts_us=frames.source_pts_us,
+            width=grid[2] * PATCH,
+            height=grid[1] * PATCH,
+            visual_tokens=int(self.inputs.keep.sum()),
+            reader=frames.reader,
+            damaged=frames.damaged,
+        )
+        return ClipAnswers(answers, used, frames.duration_us, self.timings)
+
+    def _prefix(self, adapter: str) -> Prefix:
+        """The prefix under `adapter`, which is active afterwards: caches and adapters belong together."""
+        loaded = self.engine.loaded
+        if adapter:
+            loaded.use(adapter)
+        if adapter not in self.prefixes:
+            began = time.perf_counter()
+            self.prefixes[adapter] = prefill(
+                loaded.network, self.prefix_ids, self.features, chunk=self.engine.settings.prefill_chunk
+            )
+            self._lap("prefill", began)
+        return self.prefixes[adapter]
+
+    def _read(self, kind: str, trace: Trace, adapter: str) -> KindAnswer:
+        text = str(self.engine.loaded.tokenizer.decode(trace.tokens, skip_special_tokens=True)).strip()
+        parsed = parse_answer(kind, text, duration_us=self.frames.duration_us)
+        state, value, reason = parsed.state, parsed.value, parsed.reason
+        if not trace.ended and kind not in k.TEXT_KINDS:
+            state, value, reason = "unparsable", None, CUT_OFF
+        elif not trace.ended:
+            reason = CUT_OFF
+        score, detail = confidence(kind, state, value, trace)
+        return KindAnswer(
+            kind=kind,
+            raw_text=text,
+            state=state,
+            value=value,
+            reason=reason,
+            confidence=score,
+            confidence_detail=detail,
+            adapter=adapter,
+            prompt_version=prompt_version(self.questions[kind]),
+        )
+
+    def _lap(self, name: str, began: float) -> float:
+        now = time.perf_counter()
+        self.timings[name] = self.timings.get(name, 0.0) + now - began
+        return now

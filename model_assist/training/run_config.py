@@ -1,0 +1,121 @@
+"""The JSON file that describes a fine-tuning run."""
+
+import dataclasses
+import hashlib
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Self
+
+from model_assist.crashchat.kinds import ALL, LINGUISTIC, PERCEPTION
+from model_assist.crashchat.model import LORA_TARGETS
+
+FULL = "full"
+"""The name under which a run that trains all weights reports its progress."""
+
+OPERATIONAL = ("output", "progress", "checkpoint_every", "feature_cache_mb", "frame_timeout_s")
+"""Fields that do not change what is learnt."""
+
+
+class ConfigError(ValueError):
+    """A run that cannot start; the message names the field."""
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """One run.  Rank, alpha, dropout and learning rates are CrashChat's published values.
+
+    base: model folder or hub id.  examples: JSONL file.  output: folder that receives adapters/<name> (or
+    base, with full).  adapters: kinds per adapter.  start_from: adapter folders to continue, by name.
+    full: train all weights instead.  steps: optimiser steps per adapter; overrides epochs when given.
+    fps, max_frames, max_tokens: override the settings shipped with the model.  precision: "bf16", "fp32" or
+    "auto" (bf16 on CUDA).  gradient_checkpointing: less memory, no shared prefix.
+    """
+
+    base: str
+    examples: str
+    output: str
+    adapters: dict[str, list[str]] = field(
+        default_factory=lambda: {"linguistic": list(LINGUISTIC), "perception": list(PERCEPTION)}
+    )
+    start_from: dict[str, str] = field(default_factory=dict)
+    full: bool = False
+    rank: int = 64
+    alpha: int = 16
+    dropout: float = 0.05
+    target_modules: str = LORA_TARGETS
+    lr: float = 1e-5
+    projector_lr: float = 1e-5
+    weight_decay: float = 0.0
+    warmup_ratio: float = 0.03
+    max_grad_norm: float = 1.0
+    epochs: float = 1.0
+    steps: int | None = None
+    grad_accumulation: int = 8
+    seed: int = 0
+    fps: float | None = None
+    max_frames: int | None = None
+    max_tokens: int | None = None
+    precision: str = "auto"
+    gradient_checkpointing: bool = False
+    checkpoint_every: int = 100
+    feature_cache_mb: int = 2048
+    frame_timeout_s: float = 120.0
+    progress: str | None = None
+
+    def __post_init__(self) -> None:
+        for name in (
+            "rank",
+            "alpha",
+            "grad_accumulation",
+            "checkpoint_every",
+            "lr",
+            "projector_lr",
+            "epochs",
+        ):
+            if getattr(self, name) <= 0:
+                raise ConfigError(f"{name} must be positive, not {getattr(self, name)!r}")
+        if self.steps is not None and self.steps < 1:
+            raise ConfigError(f"steps must be positive, not {self.steps}")
+        if not 0 <= self.dropout < 1:
+            raise ConfigError(f"dropout must lie in [0, 1), not {self.dropout}")
+        if self.precision not in ("auto", "bf16", "fp32"):
+            raise ConfigError(f"precision must be auto, bf16 or fp32, not {self.precision!r}")
+        if not self.adapters and not self.full:
+            raise ConfigError("adapters: name at least one")
+        for name, kinds in self.adapters.items():
+            unknown = set(kinds) - set(ALL)
+            if unknown or not kinds or name == FULL or "/" in name:
+                raise ConfigError(f"adapters: {name!r} with kinds {kinds!r} cannot be trained")
+        if set(self.start_from) - set(self.adapters):
+            raise ConfigError("start_from names adapters that are not trained")
+
+    @classmethod
+    def from_file(cls, path: Path) -> Self:
+        """Raises ConfigError naming the file and the field."""
+        try:
+            values: Any = json.loads(path.read_text(encoding="utf-8"))
+            if not isinstance(values, dict):
+                raise ConfigError("must hold a JSON object")
+            unknown = set(values) - {f.name for f in dataclasses.fields(cls)}
+            if unknown:
+                raise ConfigError(f"unknown fields: {', '.join(sorted(unknown))}")
+            return cls(**values)
+        except (OSError, ValueError, TypeError) as error:
+            raise ConfigError(f"{path}: {error}") from error
+
+    def to_json(self) -> str:
+        """The JSON that `from_file` reads."""
+        return json.dumps(dataclasses.asdict(self), indent=2)
+
+    def fingerprint(self, adapter: str) -> str:
+        """Hash of everything that decides what `adapter` learns, the examples' content included."""
+        values = {k: v for k, v in dataclasses.asdict(self).items() if k not in OPERATIONAL}
+        digest = hashlib.sha256(json.dumps([adapter, values], sort_keys=True).encode())
+        digest.update(Path(self.examples).read_bytes())
+        return digest.hexdigest()
+
+    @property
+    def progress_path(self) -> Path:
+        """Where progress lines go; output/progress.jsonl unless named."""
+        return Path(self.progress) if self.progress else Path(self.output) / "progress.jsonl"
