@@ -1,0 +1,312 @@
+"""The loop in numbers: how much footage, how many cases at each step, what runs, what happened last."""
+
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any, TypedDict
+
+from django.db.models import Count, Max, Q
+from django.urls import reverse
+from django.utils import timezone
+
+from annotations.cases.models import Case, CaseStatus
+from annotations.corpora.models import MediaState, Video
+from annotations.datasets.models import DatasetVersion, Export
+from annotations.labelstudio.models import LabelStudioTask
+from crashdesk.audit.models import AuditEvent
+from crashdesk.jobs.models import Job, JobState
+from model_assist.registry.models import Evaluation, ModelVersion, Promotion
+from model_assist.training.models import TrainingRun
+
+SHOWN_JOBS = 12
+SHOWN_GROUPS = 8
+SHOWN_FAILURES = 5
+SHOWN_EVENTS = 12
+FAILURES_FOR = timedelta(hours=24)
+OPEN = [JobState.QUEUED, JobState.RUNNING]
+IN_REVIEW = [
+    CaseStatus.IN_REVIEW, CaseStatus.SUBMITTED, CaseStatus.RETURNED, CaseStatus.DISPUTED, CaseStatus.ADJUDICATING,
+]  # fmt: skip
+
+
+class Step(TypedDict):
+    """One number of the loop. `details` says what it hides, e.g. '2 unusable'; `url` leads to its rows."""
+
+    key: str
+    label: str
+    value: str
+    details: list[str]
+    url: str
+
+
+class Hint(TypedDict):
+    """What to do next, and where."""
+
+    text: str
+    url: str
+    link: str
+
+
+class JobRow(TypedDict):
+    id: int
+    kind: str
+    label: str
+    state: str
+    done: int
+    total: int | None
+    message: str
+    attempts: int
+    cancel_requested: bool
+    error: str
+
+
+class GroupRow(TypedDict):
+    """Jobs that belong together, e.g. all cases of one prediction run; `cancel_url` '' when they only stop singly."""
+
+    name: str
+    label: str
+    done: int
+    failed: int
+    total: int
+    cancel_url: str
+
+
+class EventRow(TypedDict):
+    id: int
+    at: str
+    actor: str
+    verb: str
+    subject: str
+    url: str
+
+
+class Loop(TypedDict):
+    """`revision` changes whenever the records below the numbers (versions, runs, models) have changed."""
+
+    steps: list[Step]
+    hint: Hint | None
+    jobs: list[JobRow]
+    groups: list[GroupRow]
+    waiting: int
+    failures: list[JobRow]
+    events: list[EventRow]
+    revision: str
+
+
+def counts() -> dict[str, int]:
+    """Numbers of videos (also lacking, unusable, pending), of cases by status, of versions, training runs and models."""
+    found: dict[str, int] = Video.objects.aggregate(
+        videos=Count("pk"),
+        lacking=Count("pk", filter=Q(media__isnull=True)),
+        unusable=Count("pk", filter=Q(media__state=MediaState.UNUSABLE)),
+        pending=Count("pk", filter=Q(media__state=MediaState.PENDING)),
+    )
+    by_status = dict(Case.objects.order_by().values_list("status").annotate(Count("pk")))
+    found |= {status: by_status.get(status, 0) for status in CaseStatus.values}
+    found["dataset_versions"] = DatasetVersion.objects.count()
+    found["training_runs"] = TrainingRun.objects.count()
+    found["training"] = TrainingRun.objects.filter(finished_at__isnull=True, job_id__isnull=False).count()
+    found["models"] = ModelVersion.objects.count()
+    found["in_labelstudio"] = LabelStudioTask.objects.filter(task_id__isnull=False).count()
+    return found
+
+
+def _some(number: int, words: str) -> list[str]:
+    return [f"{number} {words}"] if number else []
+
+
+def steps(found: Mapping[str, int]) -> list[Step]:
+    """The numbers in the order in which a clip travels. `found` is what `counts` gave."""
+    cases, records = reverse("cases"), reverse("home")
+    latest = DatasetVersion.objects.select_related("corpus").first()
+    in_use = ModelVersion.objects.filter(in_use=True).first()
+    review = sum(found[status] for status in IN_REVIEW)
+    return [
+        {
+            "key": "imported", "label": "Imported", "value": str(found["videos"]), "url": cases,
+            "details": _some(found["lacking"], "lack media") + _some(found["unusable"], "unusable")
+            + _some(found["pending"], "being probed"),
+        },
+        {
+            "key": "ready", "label": "Ready", "value": str(found["ready"]), "url": f"{cases}?status=ready",
+            "details": _some(found["new"], "new") + _some(found["predicting"], "predicting"),
+        },
+        {
+            "key": "predicted", "label": "Predicted", "value": str(found["predicted"]),
+            "url": f"{cases}?status=predicted", "details": [],
+        },
+        {
+            "key": "in_review", "label": "In review", "value": str(review), "url": f"{cases}?status=review",
+            "details": _some(found["submitted"], "to approve") + _some(found["returned"], "returned")
+            + _some(found["disputed"] + found["adjudicating"], "disputed"),
+        },
+        {
+            "key": "approved", "label": "Approved", "value": str(found["approved"]),
+            "url": f"{cases}?status=approved", "details": _some(found["excluded"], "excluded"),
+        },
+        {
+            "key": "dataset_versions", "label": "Dataset versions", "value": str(found["dataset_versions"]),
+            "url": f"{records}#versions",
+            "details": [f"latest {latest}, {latest.record_count} cases"] if latest else [],
+        },
+        {
+            "key": "training_runs", "label": "Training runs", "value": str(found["training_runs"]),
+            "url": f"{records}#training", "details": _some(found["training"], "running"),
+        },
+        {
+            "key": "model", "label": "Model in use", "value": in_use.name if in_use else "none",
+            "url": f"{records}#models", "details": _some(found["models"], "registered"),
+        },
+    ]  # fmt: skip
+
+
+def hint(found: Mapping[str, int]) -> Hint | None:
+    """The one thing that would move the loop on, nearest to the people first; None when nothing waits."""
+    cases, api = reverse("cases"), reverse("api-docs")
+    home = reverse("home")
+    choices: list[tuple[bool, str, str, str]] = [
+        (
+            found["videos"] == 0,
+            "Nothing is imported yet. Create a corpus, then import a folder of clips into it.",
+            api, "Import through the API",
+        ),
+        (
+            found["submitted"] > 0,
+            f"Answers wait for an approval: {found['submitted']} cases.",
+            f"{cases}?status=submitted", "Look at them",
+        ),
+        (
+            found["models"] == 0 and found["ready"] > 0,
+            "Clips are ready, but no model is registered to draft their answers.",
+            api, "Register a model version",
+        ),
+        (
+            found["ready"] > 0 and found["predicting"] == 0,
+            f"Clips wait for a first draft: {found['ready']} cases. Start a prediction run.",
+            api, "Start one through the API",
+        ),
+        (
+            found["predicted"] > 0,
+            f"Drafts wait to be shown to people: {found['predicted']} cases. Push them to Label Studio.",
+            api, "Push through the API",
+        ),
+        (
+            found["approved"] > 0 and found["dataset_versions"] == 0,
+            f"Approved: {found['approved']} cases. Freeze the first dataset version.",
+            api, "Freeze through the API",
+        ),
+        (
+            found["dataset_versions"] > 0 and found["training_runs"] == 0,
+            "A dataset version is frozen. Train the model on it.",
+            f"{home}#versions", "See the versions",
+        ),
+        (
+            found["in_review"] > 0,
+            f"People are reviewing: {found['in_review']} cases are open in Label Studio.",
+            f"{cases}?status=in_review", "See which",
+        ),
+    ]  # fmt: skip
+    for applies, text, url, link in choices:
+        if applies:
+            return {"text": text, "url": url, "link": link}
+    return None
+
+
+def _words(code: str) -> str:
+    return code.replace("_", " ")
+
+
+def _job(job: Job) -> JobRow:
+    about = [
+        f"{_words(k)} {v}" for k, v in job.args.items() if isinstance(v, int | str) and len(str(v)) <= 40
+    ]
+    return {
+        "id": job.pk, "kind": job.kind, "label": " · ".join([_words(job.kind).capitalize(), *about[:2]]),
+        "state": job.state, "done": job.progress_done, "total": job.progress_total, "message": job.message,
+        "attempts": job.attempts, "cancel_requested": job.cancel_requested, "error": job.error.strip()[-2000:],
+    }  # fmt: skip
+
+
+def _tally() -> list[GroupRow]:
+    """How far each group with open jobs is, newest first, groups of one included."""
+    open_groups = Job.objects.filter(state__in=OPEN).exclude(group="").order_by()
+    newest = open_groups.values("group").annotate(newest=Max("pk")).order_by("-newest")[:SHOWN_GROUPS]
+    names = [row["group"] for row in newest]
+    rows = Job.objects.filter(group__in=names).order_by().values("group")
+    tally = {
+        row["group"]: row
+        for row in rows.annotate(
+            total=Count("pk"),
+            done=Count("pk", filter=Q(state=JobState.DONE)),
+            failed=Count("pk", filter=Q(state__in=[JobState.FAILED, JobState.CANCELLED])),
+        )
+    }
+    return [
+        {
+            "name": name, "label": _words(name).replace(":", " ").capitalize(), "done": tally[name]["done"],
+            "failed": tally[name]["failed"], "total": tally[name]["total"], "cancel_url": _cancel_url(name),
+        }
+        for name in names if name in tally
+    ]  # fmt: skip
+
+
+def _cancel_url(group: str) -> str:
+    kind, _, number = group.partition(":")
+    return f"/api/prediction-runs/{number}/cancel" if kind == "prediction_run" else ""
+
+
+def work() -> tuple[list[GroupRow], list[JobRow]]:
+    """Groups of several jobs, and single jobs: all that run, and those that wait outside such a group."""
+    tally = _tally()
+    groups = [group for group in tally if group["total"] > 1]
+    alone = [group["name"] for group in tally if group["total"] == 1]
+    running = list(Job.objects.filter(state=JobState.RUNNING).order_by("id")[:SHOWN_JOBS])
+    waiting = Job.objects.filter(state=JobState.QUEUED, group__in=["", *alone]).order_by("priority", "id")
+    return groups, [_job(job) for job in [*running, *waiting[: SHOWN_JOBS - len(running)]]]
+
+
+def failures() -> list[JobRow]:
+    """Jobs that failed lately and were not retried since."""
+    since = timezone.now() - FAILURES_FOR
+    failed = Job.objects.filter(state=JobState.FAILED, finished_at__gte=since).order_by("-finished_at")
+    return [_job(job) for job in failed[:SHOWN_FAILURES]]
+
+
+def events() -> list[EventRow]:
+    """The latest rows of the audit log."""
+    rows = AuditEvent.objects.order_by("-id")[:SHOWN_EVENTS]
+    return [
+        {
+            "id": row.pk, "at": row.at.isoformat(), "actor": row.actor, "verb": _words(row.verb.rpartition(".")[2]),
+            "subject": f"{_words(row.subject_type)} {row.subject_id}",
+            "url": reverse("case", args=[row.subject_id]) if row.subject_type == "case" else "",
+        }
+        for row in rows
+    ]  # fmt: skip
+
+
+def revision() -> str:
+    """Changes when a corpus, version, export, run, model, evaluation or promotion comes or a training run moves."""
+    parts: list[Any] = [
+        model._default_manager.aggregate(last=Max("pk"))["last"]
+        for model in (DatasetVersion, Export, TrainingRun, ModelVersion, Evaluation, Promotion)
+    ]
+    moving = TrainingRun.objects.filter(finished_at__isnull=True).values_list("pk", "loss_curve")
+    parts += [f"{pk}/{len(curve)}" for pk, curve in moving]
+    parts.append(TrainingRun.objects.filter(finished_at__isnull=False).count())
+    return "-".join(str(part) for part in parts)
+
+
+def loop() -> Loop:
+    """Everything that the first page shows and that moves."""
+    found = counts()
+    groups, jobs = work()
+    return {
+        "steps": steps(found),
+        "hint": hint(found),
+        "jobs": jobs,
+        "groups": groups,
+        "waiting": Job.objects.filter(state=JobState.QUEUED).count(),
+        "failures": failures(),
+        "events": events(),
+        "revision": revision(),
+    }

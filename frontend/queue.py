@@ -1,0 +1,124 @@
+"""The list of cases: filters, order, what each row says, and the neighbours of one case in that order."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from django.db.models import Exists, OuterRef, Q, QuerySet
+from django.db.models.functions import Coalesce
+from django.http import QueryDict
+
+from annotations.cases.kinds import Kind
+from annotations.cases.models import Answer, ApprovedAnswer, AuthorKind, Case, CaseStatus
+from frontend.loop import IN_REVIEW
+
+REVIEW = "review"
+UNRANKED = 2**31 - 1
+MAX_ID = 2**63 - 1
+
+
+@dataclass(frozen=True)
+class Filters:
+    """What the list is narrowed to. Empty strings narrow nothing."""
+
+    corpus: str = ""
+    status: str = ""
+    source: str = ""
+    q: str = ""
+
+    @classmethod
+    def read(cls, query: QueryDict) -> "Filters":
+        """From the address. A corpus that is no number and an unknown status are ignored."""
+        corpus, status = query.get("corpus", ""), query.get("status", "")
+        known = {*CaseStatus.values, REVIEW}
+        return cls(
+            corpus=corpus if corpus.isascii() and corpus.isdigit() and int(corpus) <= MAX_ID else "",
+            status=status if status in known else "",
+            source=query.get("source", "").replace("\0", "")[:100],
+            q=query.get("q", "").replace("\0", "").strip()[:200],
+        )
+
+    def encoded(self) -> str:
+        """As a query string without '?', e.g. 'status=review&q=truck'; '' when nothing is narrowed."""
+        query = QueryDict(mutable=True)
+        query.update({name: value for name, value in vars(self).items() if value})
+        return query.urlencode()
+
+
+def narrowed(filters: Filters) -> QuerySet[Case]:
+    """The cases that the filters leave, in review order: ranked ones first, then by id. `rank` is annotated."""
+    cases = Case.objects.annotate(rank=Coalesce("review_rank", UNRANKED)).order_by("rank", "id")
+    if filters.corpus:
+        cases = cases.filter(corpus_id=int(filters.corpus))
+    if filters.status:
+        cases = cases.filter(status__in=IN_REVIEW if filters.status == REVIEW else [filters.status])
+    if filters.source:
+        cases = cases.filter(video__source=filters.source)
+    if filters.q:
+        said = Answer.objects.filter(case=OuterRef("pk"), value__text__icontains=filters.q)
+        found = Q(video__name__icontains=filters.q) | Q(video__recording__icontains=filters.q) | Exists(said)
+        number = filters.q.removeprefix("#")
+        if number.isascii() and number.isdigit() and int(number) <= MAX_ID:
+            found |= Q(pk=int(number))
+        cases = cases.filter(found)
+    return cases
+
+
+@dataclass(frozen=True)
+class Neighbours:
+    """The cases before and after one, None at the ends."""
+
+    previous: int | None
+    next: int | None
+
+
+def neighbours(case: Case, filters: Filters) -> Neighbours:
+    """Who comes before and after `case` in the narrowed list, also when it has left that list meanwhile."""
+    rank = UNRANKED if case.review_rank is None else case.review_rank
+    cases = narrowed(filters)
+    after = cases.filter(Q(rank__gt=rank) | Q(rank=rank, id__gt=case.pk))
+    before = cases.filter(Q(rank__lt=rank) | Q(rank=rank, id__lt=case.pk)).order_by("-rank", "-id")
+    return Neighbours(
+        previous=before.values_list("pk", flat=True).first(), next=after.values_list("pk", flat=True).first()
+    )
+
+
+@dataclass(frozen=True)
+class CaseRow:
+    """One line of the list. `crash` is the recognition that counts so far; `confidence` the drafts' lowest, 0 to 1."""
+
+    case: Case
+    crash: str
+    crash_by: str
+    confidence: float | None
+
+
+def rows(cases: list[Case]) -> list[CaseRow]:
+    """What the list says about these cases, in two more queries however many they are."""
+    ids = [case.pk for case in cases]
+    newest: dict[tuple[int, str], dict[str, Any]] = {}
+    told = Answer.objects.filter(case_id__in=ids, author_kind=AuthorKind.MODEL).order_by("id")
+    for answer in told.values("case_id", "kind", "value", "confidence"):
+        newest[answer["case_id"], answer["kind"]] = answer
+    approved = dict(
+        ApprovedAnswer.objects.filter(case_id__in=ids, kind=Kind.CRASH_RECOGNITION).values_list(
+            "case_id", "answer__value"
+        )
+    )
+    return [_row(case, newest, approved) for case in cases]
+
+
+def _row(
+    case: Case, newest: dict[tuple[int, str], dict[str, Any]], approved: dict[int, dict[str, Any] | None]
+) -> CaseRow:
+    drafts = [newest[case.pk, kind] for kind in Kind.values if (case.pk, kind) in newest]
+    confidences = [draft["confidence"] for draft in drafts if draft["confidence"] is not None]
+    recognition = newest.get((case.pk, Kind.CRASH_RECOGNITION))
+    value, by = (recognition["value"] if recognition else None), "model"
+    if case.pk in approved:
+        value, by = approved[case.pk], "approved"
+    return CaseRow(
+        case=case,
+        crash=value["label"] if value else "",
+        crash_by=by,
+        confidence=min(confidences, default=None),
+    )

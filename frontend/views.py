@@ -1,0 +1,111 @@
+"""The pages. Reading only: every change goes through the API."""
+
+from typing import Any, cast
+
+from django.conf import settings
+from django.contrib.auth.decorators import login_required
+from django.core.exceptions import PermissionDenied
+from django.core.paginator import Paginator
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, render
+from django.views.decorators.csrf import ensure_csrf_cookie
+from django.views.decorators.http import require_safe
+
+from annotations.cases.models import Case, CaseStatus
+from annotations.cases.workflow import TRANSITIONS
+from annotations.corpora.models import Corpus, Video
+from crashdesk.accounts.permissions import Action, may
+from crashdesk.audit.services import history
+from frontend import records
+from frontend.access import allowed, person
+from frontend.answers import answers_of
+from frontend.loop import loop
+from frontend.queue import REVIEW, Filters, narrowed, neighbours, rows
+from frontend.timeline import timeline
+from frontend.tools import labelstudio_link
+
+PAGE_SIZE = 24
+SHOWN_HISTORY = 200
+
+
+def _page(request: HttpRequest, template: str, context: dict[str, Any]) -> HttpResponse:
+    user = person(request)
+    if not may(user, Action.VIEW):
+        raise PermissionDenied
+    shared = {"allowed": allowed(user), "labelstudio_url": settings.LABELSTUDIO_PUBLIC_URL}
+    return render(request, template, shared | context)
+
+
+@require_safe
+@login_required
+@ensure_csrf_cookie
+def home(request: HttpRequest) -> HttpResponse:
+    """The loop as a row of numbers, what runs, and the newest records."""
+    context = {
+        "loop": loop(),
+        "corpora": records.corpora(),
+        "versions": records.dataset_versions(),
+        "runs": records.training_runs(),
+        "models": records.model_versions(),
+        "chart": {"width": records.WIDTH, "height": records.HEIGHT},
+        "page": "home",
+    }
+    return _page(request, "frontend/home.html", context)
+
+
+@require_safe
+@login_required
+@ensure_csrf_cookie
+def case_list(request: HttpRequest) -> HttpResponse:
+    """Cases with filters, in review order."""
+    filters = Filters.read(request.GET)
+    cases = narrowed(filters).select_related("video__media", "corpus")
+    shown = Paginator(cases, PAGE_SIZE).get_page(request.GET.get("page"))
+    context = {
+        "rows": rows(list(shown.object_list)),
+        "shown": shown,
+        "filters": filters,
+        "query": filters.encoded(),
+        "corpora": Corpus.objects.all(),
+        "sources": Video.objects.exclude(source="")
+        .order_by("source")
+        .values_list("source", flat=True)
+        .distinct(),
+        "statuses": [REVIEW, *CaseStatus.values],
+        "any_case": bool(shown.paginator.count) or Case.objects.exists(),
+        "page": "cases",
+    }
+    return _page(request, "frontend/case_list.html", context)
+
+
+@require_safe
+@login_required
+@ensure_csrf_cookie
+def case_page(request: HttpRequest, pk: int) -> HttpResponse:
+    """One case: the clip, the timeline, the six answers, what may be done, and what was done."""
+    case = get_object_or_404(Case.objects.select_related("video__media", "corpus", "guideline"), pk=pk)
+    filters = Filters.read(request.GET)
+    media = case.video.media
+    answers = answers_of(case, duration_us=media.duration_us if media else None)
+    lane = timeline(media, drafts=answers.drafts, human=answers.human, approved=answers.approved)
+    moves = TRANSITIONS[cast(CaseStatus, CaseStatus(case.status))]
+    context = {
+        "case": case,
+        "media": media,
+        "answers": answers,
+        "timeline": lane,
+        "playable": lane["fps"] is not None,
+        "can": {
+            "approve": CaseStatus.APPROVED in moves,
+            "return": CaseStatus.RETURNED in moves,
+            "exclude": CaseStatus.EXCLUDED in moves,
+            "reopen": case.status == CaseStatus.EXCLUDED,
+        },
+        "labelstudio_task": labelstudio_link(case),
+        "history": history(case)[:SHOWN_HISTORY],
+        "clip_findings": case.video.findings.all(),
+        "around": neighbours(case, filters),
+        "query": filters.encoded(),
+        "page": "cases",
+    }
+    return _page(request, "frontend/case.html", context)
