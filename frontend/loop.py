@@ -93,7 +93,7 @@ class Loop(TypedDict):
 
 
 def counts() -> dict[str, int]:
-    """Numbers of videos (also lacking, unusable, pending), of cases by status, of versions, training runs and models."""
+    """Numbers of videos (also lacking, unusable, pending), of cases by status, of versions, runs and models."""
     found: dict[str, int] = Video.objects.aggregate(
         videos=Count("pk"),
         lacking=Count("pk", filter=Q(media__isnull=True)),

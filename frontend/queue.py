@@ -1,9 +1,11 @@
 """The list of cases: filters, order, what each row says, and the neighbours of one case in that order."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from django.db.models import Exists, OuterRef, Q, QuerySet
+from django.db.models.expressions import Combinable
 from django.db.models.functions import Coalesce
 from django.http import QueryDict
 
@@ -55,7 +57,9 @@ def narrowed(filters: Filters) -> QuerySet[Case]:
         cases = cases.filter(video__source=filters.source)
     if filters.q:
         said = Answer.objects.filter(case=OuterRef("pk"), value__text__icontains=filters.q)
-        found = Q(video__name__icontains=filters.q) | Q(video__recording__icontains=filters.q) | Exists(said)
+        found: Combinable | Q = (
+            Q(video__name__icontains=filters.q) | Q(video__recording__icontains=filters.q) | Exists(said)
+        )
         number = filters.q.removeprefix("#")
         if number.isascii() and number.isdigit() and int(number) <= MAX_ID:
             found |= Q(pk=int(number))
@@ -74,7 +78,7 @@ class Neighbours:
 def neighbours(case: Case, filters: Filters) -> Neighbours:
     """Who comes before and after `case` in the narrowed list, also when it has left that list meanwhile."""
     rank = UNRANKED if case.review_rank is None else case.review_rank
-    cases = narrowed(filters)
+    cases: QuerySet[Any] = narrowed(filters)
     after = cases.filter(Q(rank__gt=rank) | Q(rank=rank, id__gt=case.pk))
     before = cases.filter(Q(rank__lt=rank) | Q(rank=rank, id__lt=case.pk)).order_by("-rank", "-id")
     return Neighbours(
@@ -95,7 +99,7 @@ class CaseRow:
 def rows(cases: list[Case]) -> list[CaseRow]:
     """What the list says about these cases, in two more queries however many they are."""
     ids = [case.pk for case in cases]
-    newest: dict[tuple[int, str], dict[str, Any]] = {}
+    newest: dict[tuple[int, str], Mapping[str, Any]] = {}
     told = Answer.objects.filter(case_id__in=ids, author_kind=AuthorKind.MODEL).order_by("id")
     for answer in told.values("case_id", "kind", "value", "confidence"):
         newest[answer["case_id"], answer["kind"]] = answer
@@ -108,7 +112,9 @@ def rows(cases: list[Case]) -> list[CaseRow]:
 
 
 def _row(
-    case: Case, newest: dict[tuple[int, str], dict[str, Any]], approved: dict[int, dict[str, Any] | None]
+    case: Case,
+    newest: Mapping[tuple[int, str], Mapping[str, Any]],
+    approved: dict[int, dict[str, Any] | None],
 ) -> CaseRow:
     drafts = [newest[case.pk, kind] for kind in Kind.values if (case.pk, kind) in newest]
     confidences = [draft["confidence"] for draft in drafts if draft["confidence"] is not None]

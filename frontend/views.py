@@ -1,6 +1,6 @@
 """The pages. Reading only: every change goes through the API."""
 
-from typing import Any, cast
+from typing import Any
 
 from django.conf import settings
 from django.contrib.auth.decorators import login_required
@@ -14,6 +14,7 @@ from django.views.decorators.http import require_safe
 from annotations.cases.models import Case, CaseStatus
 from annotations.cases.workflow import TRANSITIONS
 from annotations.corpora.models import Corpus, Video
+from annotations.labelstudio.push import deep_link
 from crashdesk.accounts.permissions import Action, may
 from crashdesk.audit.services import history
 from frontend import records
@@ -22,7 +23,6 @@ from frontend.answers import answers_of
 from frontend.loop import loop
 from frontend.queue import REVIEW, Filters, narrowed, neighbours, rows
 from frontend.timeline import timeline
-from frontend.tools import labelstudio_link
 
 PAGE_SIZE = 24
 SHOWN_HISTORY = 200
@@ -88,7 +88,7 @@ def case_page(request: HttpRequest, pk: int) -> HttpResponse:
     media = case.video.media
     answers = answers_of(case, duration_us=media.duration_us if media else None)
     lane = timeline(media, drafts=answers.drafts, human=answers.human, approved=answers.approved)
-    moves = TRANSITIONS[cast(CaseStatus, CaseStatus(case.status))]
+    moves = TRANSITIONS[CaseStatus(case.status)]
     context = {
         "case": case,
         "media": media,
@@ -101,7 +101,7 @@ def case_page(request: HttpRequest, pk: int) -> HttpResponse:
             "exclude": CaseStatus.EXCLUDED in moves,
             "reopen": case.status == CaseStatus.EXCLUDED,
         },
-        "labelstudio_task": labelstudio_link(case),
+        "labelstudio_task": deep_link(case),
         "history": history(case)[:SHOWN_HISTORY],
         "clip_findings": case.video.findings.all(),
         "around": neighbours(case, filters),
