@@ -1,11 +1,25 @@
 """What CrashDesk knows of its mirror in Label Studio. CrashDesk is the truth; these rows only map ids."""
 
+from fractions import Fraction
+
+from django.conf import settings
 from django.db import models
-from django.db.models import Q
+from django.db.models import Count, Q
 
 from annotations.cases.models import Case, Guideline
 from annotations.corpora.models import Corpus
 from annotations.reviews.models import Review
+from crashdesk.api.errors import Problem
+
+
+class LabelStudioProjectQuerySet(models.QuerySet["LabelStudioProject"]):
+    def linked(self) -> "LabelStudioProjectQuerySet":
+        """Projects that exist in Label Studio as far as we know."""
+        return self.filter(project_id__isnull=False)
+
+    def with_task_counts(self) -> "LabelStudioProjectQuerySet":
+        """Adds `task_count`: cases that have their task in Label Studio."""
+        return self.annotate(task_count=Count("tasks", filter=Q(tasks__task_id__isnull=False)))
 
 
 class LabelStudioProject(models.Model):
@@ -13,7 +27,9 @@ class LabelStudioProject(models.Model):
 
     corpus = models.ForeignKey(Corpus, on_delete=models.PROTECT, related_name="labelstudio_projects")
     guideline = models.ForeignKey(Guideline, on_delete=models.PROTECT)
-    project_id = models.PositiveIntegerField(unique=True)
+    project_id = models.PositiveIntegerField(
+        unique=True, null=True, help_text="empty: gone from Label Studio, made again by the next push"
+    )
     title = models.CharField(max_length=50)
     config_hash = models.CharField(max_length=64)
     shown_model_version = models.CharField(max_length=100, blank=True)
@@ -21,6 +37,8 @@ class LabelStudioProject(models.Model):
         null=True, help_text="changes in Label Studio up to here have been pulled"
     )
     created_at = models.DateTimeField(auto_now_add=True)
+
+    objects = LabelStudioProjectQuerySet.as_manager()
 
     class Meta:
         ordering = ["id"]
@@ -30,6 +48,20 @@ class LabelStudioProject(models.Model):
 
     def __str__(self) -> str:
         return self.title
+
+    @property
+    def linked_id(self) -> int:
+        """The project's id in Label Studio. Raises Problem when it is gone from there."""
+        if self.project_id is None:
+            raise Problem("labelstudio_project_lost", f"{self.title} is gone from Label Studio; push again.")
+        return self.project_id
+
+    @property
+    def url(self) -> str | None:
+        """Where a browser opens the project."""
+        return (
+            f"{settings.LABELSTUDIO_PUBLIC_URL}/projects/{self.project_id}/data" if self.project_id else None
+        )
 
 
 class LabelStudioTask(models.Model):
@@ -45,6 +77,9 @@ class LabelStudioTask(models.Model):
     shown_answers = models.JSONField(
         default=dict, help_text="kind to id of the draft answer the reviewer sees"
     )
+    shown_rank = models.PositiveIntegerField(
+        null=True, help_text="review rank that Label Studio orders it by"
+    )
     pushed_at = models.DateTimeField(null=True)
 
     class Meta:
@@ -57,6 +92,14 @@ class LabelStudioTask(models.Model):
             )
         ]
 
+    def __str__(self) -> str:
+        return f"task {self.task_id} of case {self.case_id}"
+
+    @property
+    def fps(self) -> Fraction:
+        """Frames per second that the task was given, exact."""
+        return Fraction(self.fps_num, self.fps_den)
+
 
 class LabelStudioAnnotation(models.Model):
     """The last state of one Label Studio annotation that has been turned into a review."""
@@ -65,7 +108,9 @@ class LabelStudioAnnotation(models.Model):
     annotation_id = models.PositiveIntegerField()
     review = models.OneToOneField(Review, on_delete=models.PROTECT, related_name="labelstudio_annotation")
     content_hash = models.CharField(max_length=64)
-    changed_at = models.DateTimeField(help_text="as Label Studio last reported it: a newer time is a new submission")
+    changed_at = models.DateTimeField(
+        help_text="as Label Studio last reported it: a newer time is a new submission"
+    )
     seen_at = models.DateTimeField(auto_now=True)
     deleted_at = models.DateTimeField(null=True)
 
@@ -74,3 +119,6 @@ class LabelStudioAnnotation(models.Model):
         constraints = [
             models.UniqueConstraint(fields=["task", "annotation_id"], name="labelstudio_annotation_once")
         ]
+
+    def __str__(self) -> str:
+        return f"annotation {self.annotation_id} of {self.task}"

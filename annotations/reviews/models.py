@@ -26,7 +26,8 @@ class Review(models.Model):
     lead_seconds = models.FloatField(null=True, help_text="as the review tool reports it, idle time included")
     answers = models.ManyToManyField(Answer, related_name="reviews")
     problems = models.JSONField(
-        default=list, help_text="what was submitted but could not be read: [{code, kind, message}]; blocks approval"
+        default=list,
+        help_text="what was submitted but could not be read: [{code, kind, message}]; blocks approval",
     )
     opened_at = models.DateTimeField(auto_now_add=True)
     submitted_at = models.DateTimeField(null=True)

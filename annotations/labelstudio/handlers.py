@@ -1,0 +1,84 @@
+"""Jobs on the queue `sync`: bring cases into Label Studio, bring answers home."""
+
+import time
+from collections.abc import Callable
+from dataclasses import asdict
+from functools import partial
+from typing import Any, Final
+
+from annotations.cases.models import Guideline
+from annotations.corpora.models import Corpus
+from annotations.labelstudio.client import Client, LabelStudioDown, client
+from annotations.labelstudio.locks import only_one
+from annotations.labelstudio.models import LabelStudioProject
+from annotations.labelstudio.provision import ensure_project
+from annotations.labelstudio.pull import pull_project
+from annotations.labelstudio.push import newest_guideline, push_cases
+from crashdesk.jobs.registry import register
+from crashdesk.jobs.running import Running
+
+PUSH: Final = "labelstudio_push"
+PULL: Final = "labelstudio_pull"
+PATIENCE_SECONDS = 60.0
+PAUSE_SECONDS = 1.0
+
+
+def push(running: Running) -> dict[str, Any]:
+    """args: corpus (id), guideline (id, or the newest), unpredicted (also take cases without drafts)."""
+    args, by = running.job.args, running.job.created_by
+    corpus = Corpus.objects.get(pk=args["corpus"])
+    guideline = (
+        Guideline.objects.get(pk=args["guideline"]) if args.get("guideline") else newest_guideline(corpus)
+    )
+    connection = client()
+
+    def attempt() -> dict[str, Any]:
+        project = ensure_project(corpus=corpus, guideline=guideline, by=by, client=connection)
+        with only_one(project.pk) as alone:
+            if not alone:
+                return {}
+            report = push_cases(
+                project, client=connection, by=by, running=running, unpredicted=bool(args.get("unpredicted"))
+            )
+        return {"project": project.project_id, **asdict(report)}
+
+    return _patiently(running, attempt, waiting_for="another push of this corpus")
+
+
+def pull(running: Running) -> dict[str, Any]:
+    """args: project (our id; all when absent). Looks at every task, whatever the last poll has seen."""
+    wanted = running.job.args.get("project")
+    projects = LabelStudioProject.objects.linked()
+    connection = client()
+    results = {}
+    for project in projects.filter(pk=wanted) if wanted else projects:
+        whole = partial(_pull_whole, project, connection, running)
+        results[str(project.pk)] = _patiently(running, whole, waiting_for="Label Studio")
+    return {"projects": results}
+
+
+def _pull_whole(project: LabelStudioProject, connection: Client, running: Running) -> dict[str, Any]:
+    return asdict(pull_project(project, client=connection, running=running, full=True))
+
+
+def _patiently(
+    running: Running, attempt: Callable[[], dict[str, Any]], *, waiting_for: str
+) -> dict[str, Any]:
+    """Try until it works (an empty result means: not our turn yet); give up on a Label Studio that stays away."""
+    down_since: float | None = None
+    while True:
+        try:
+            if result := attempt():
+                return result
+            message, down_since = f"waiting for {waiting_for}", None
+        except LabelStudioDown as down:
+            down_since = down_since or time.monotonic()
+            if time.monotonic() - down_since > PATIENCE_SECONDS:
+                raise
+            message = f"{down.message} Trying again."
+        running.progress(0, 0, message)
+        time.sleep(PAUSE_SECONDS)
+
+
+register(PUSH, queue="sync", run=push)
+register(PULL, queue="sync", run=pull)

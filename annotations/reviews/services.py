@@ -1,0 +1,161 @@
+"""Writing down what people said: submitted, skipped and withdrawn reviews. Answers are only ever added."""
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from typing import Any
+
+from django.db import transaction
+from django.utils import timezone
+
+from annotations.cases.models import Answer, AuthorKind, Case, CaseStatus
+from annotations.cases.rules import Said
+from annotations.cases.services import add_person_answer
+from annotations.cases.workflow import move
+from annotations.reviews.models import Review, ReviewOutcome
+from crashdesk.accounts.models import User
+from crashdesk.audit.services import record
+
+AWAITS_PERSON = (CaseStatus.READY, CaseStatus.PREDICTED)
+SUBMITTABLE = (CaseStatus.IN_REVIEW, CaseStatus.RETURNED)
+
+
+def says_the_same(one: Said, other: Said) -> bool:
+    """Whether two answers of one kind say the same: equal values, texts compared without surrounding space."""
+    return one.state == other.state and _comparable(one.value) == _comparable(other.value)
+
+
+def _comparable(value: dict[str, Any] | None) -> dict[str, Any] | None:
+    if value is None:
+        return None
+    return {name: part.strip() if isinstance(part, str) else part for name, part in value.items()}
+
+
+@transaction.atomic
+def record_submission(
+    *,
+    case: Case,
+    reviewer: User,
+    origin: str,
+    answers: Mapping[str, Said],
+    drafts: Mapping[str, Answer],
+    lead_seconds: float | None,
+    revision: str,
+    problems: Iterable[dict[str, Any]] = (),
+    submitted_at: datetime | None = None,
+) -> Review:
+    """Write one person's pass over a case, or its newer revision, and bring the case to `submitted`.
+
+    A person's answer is written only where what was said differs from the draft; elsewhere the draft itself is
+    the review's answer. `origin` names the pass (one Review each), `origin@revision` its content: calling again
+    with both the same adds nothing. A newer revision adds answers and leaves the earlier ones in the history.
+    `problems` ({code, kind, message}) are parts that could not be read; they block approval.
+    A case that is approved, excluded or being predicted keeps its status, with an audit row that says so.
+    Raises Problem when an answer does not have its kind's shape; nothing is written then.
+    """
+    case = Case.objects.select_for_update().get(pk=case.pk)
+    when = submitted_at or timezone.now()
+    review, created = Review.objects.select_for_update().get_or_create(
+        origin=origin,
+        defaults={
+            "case": case,
+            "reviewer": reviewer,
+            "outcome": ReviewOutcome.SUBMITTED,
+            "submitted_at": when,
+        },
+    )
+    held = {} if created else {answer.kind: answer for answer in review.answers.all()}
+    chosen = [
+        _answer_for(
+            case=case, kind=kind, said=said, by=reviewer, origin=f"{origin}@{revision}",
+            draft=drafts.get(kind), held=held.get(kind),
+        )
+        for kind, said in answers.items()
+    ]  # fmt: skip
+    review.answers.set(chosen)
+    review.outcome, review.submitted_at, review.withdrawn_at = ReviewOutcome.SUBMITTED, when, None
+    review.lead_seconds, review.problems = lead_seconds, list(problems)
+    review.save()
+    written = sorted(answer.kind for answer in chosen if answer.author_kind == AuthorKind.PERSON)
+    record(
+        actor=reviewer, verb="review.submitted", subject=review,
+        data={"case": case.pk, "revision": revision, "changed": written, "problems": len(review.problems)},
+    )  # fmt: skip
+    _bring_to_submitted(case, review, by=reviewer)
+    return review
+
+
+def _answer_for(
+    *, case: Case, kind: str, said: Said, by: User, origin: str, draft: Answer | None, held: Answer | None
+) -> Answer:
+    """The row that says this: the draft, what this review said before, or a new person's answer."""
+    for answer in (draft, held):
+        if answer is not None and says_the_same(said, Said(answer.state, answer.value)):
+            return answer
+    return add_person_answer(case=case, kind=kind, said=said, by=by, origin=origin, draft=draft)[0]
+
+
+def _bring_to_submitted(case: Case, review: Review, *, by: User) -> None:
+    if case.status in AWAITS_PERSON:
+        move(case, CaseStatus.IN_REVIEW, by=by)
+    if case.status in SUBMITTABLE:
+        move(case, CaseStatus.SUBMITTED, by=by)
+    elif case.status != CaseStatus.SUBMITTED:
+        record(
+            actor=by,
+            verb="review.case_left_alone",
+            subject=review,
+            data={"case": case.pk, "status": case.status},
+        )
+
+
+@transaction.atomic
+def record_skip(*, case: Case, reviewer: User, origin: str, lead_seconds: float | None) -> Review:
+    """Somebody passed on this case without answering. The case stays, or goes back, in review for the next person."""
+    case = Case.objects.select_for_update().get(pk=case.pk)
+    review, created = Review.objects.select_for_update().get_or_create(
+        origin=origin, defaults={"case": case, "reviewer": reviewer, "outcome": ReviewOutcome.SKIPPED}
+    )
+    if not created and review.outcome == ReviewOutcome.SKIPPED:
+        return review
+    review.outcome, review.lead_seconds, review.withdrawn_at = ReviewOutcome.SKIPPED, lead_seconds, None
+    review.save()
+    record(actor=reviewer, verb="review.skipped", subject=review, data={"case": case.pk})
+    _give_back(case, review, by=reviewer)
+    return review
+
+
+@transaction.atomic
+def withdraw(*, review: Review, by: User | None) -> Review:
+    """What was said no longer counts (its annotation was deleted). The answers stay in the history.
+
+    A submitted case without another submitted review goes back in review; an approved case is left alone.
+    """
+    case = Case.objects.select_for_update().get(pk=review.case_id)
+    review = Review.objects.select_for_update().get(pk=review.pk)
+    if review.outcome == ReviewOutcome.WITHDRAWN:
+        return review
+    before = review.outcome
+    review.outcome, review.withdrawn_at = ReviewOutcome.WITHDRAWN, timezone.now()
+    review.save()
+    record(actor=by, verb="review.withdrawn", subject=review, data={"case": case.pk, "was": before})
+    _give_back(case, review, by=by)
+    return review
+
+
+def _give_back(case: Case, review: Review, *, by: User | None) -> None:
+    others = Review.objects.filter(case=case, outcome=ReviewOutcome.SUBMITTED).exclude(pk=review.pk)
+    if case.status == CaseStatus.SUBMITTED and not others.exists():
+        move(case, CaseStatus.IN_REVIEW, by=by)
+    elif case.status == CaseStatus.APPROVED:
+        record(
+            actor=by,
+            verb="review.case_left_alone",
+            subject=review,
+            data={"case": case.pk, "status": case.status},
+        )
+
+
+def latest_submitted(case: Case) -> Review | None:
+    """The review that would count if the case were approved now."""
+    submitted = Review.objects.filter(case=case, outcome=ReviewOutcome.SUBMITTED)
+    return submitted.order_by("-submitted_at", "-id").first()
