@@ -137,11 +137,19 @@ class PostgresServer:
         self.log.parent.mkdir(parents=True, exist_ok=True)
         if first:
             self._take_lock(lock_timeout_s)
+        try:
+            self._prepare_cluster(after_a_restart=not first)
+        except BaseException:
+            if first:
+                self.release()
+            raise
+
+    def _prepare_cluster(self, *, after_a_restart: bool) -> None:
         self._databases_exist = False
         self._choose_binaries()
         self._private_socket_folder()
         self._choose_account()
-        if first:
+        if not after_a_restart:
             self._remove_stale_pid_file()
         if not (self.data / "PG_VERSION").exists():
             self._initdb()
@@ -166,9 +174,8 @@ class PostgresServer:
 
     def release(self) -> None:
         """Give up the lock after the server has stopped."""
-        if self.sockets.is_dir() and not any(self.sockets.iterdir()):
-            self.sockets.rmdir()
         if self._lock is not None:
+            shutil.rmtree(self.sockets, ignore_errors=True)
             self._lock.close()
             self._lock = None
 
@@ -190,7 +197,11 @@ class PostgresServer:
                 account=self.account,
                 pass_fds=self.lock_descriptors,
             )
-        self.wait_ready(timeout_s)
+        try:
+            self.wait_ready(timeout_s)
+        except BaseException:
+            self.stop()
+            raise
 
     def wait_ready(self, timeout_s: float = 60.0) -> None:
         """Block until `is_ready`. Raises PostgresError as `start` does."""
