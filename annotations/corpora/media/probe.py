@@ -120,7 +120,9 @@ def probe(path: Path) -> Probe:
         audio_duration_us=audio_us,
         time_map=time_map,
     )
-    return replace(result, findings=tuple(findings + _remarks(path, result)))
+    if not any(finding.severity is Severity.ERROR for finding in findings):
+        findings += _remarks(path, result)  # of a broken file they would describe the damage
+    return replace(result, findings=tuple(findings))
 
 
 def _describe(base: Probe, container: InputContainer, stream: VideoStream, structure: Structure) -> Probe:
