@@ -1,0 +1,57 @@
+"""Guidelines and cases, to look at. Cases move through the rooms that own the move: predictions, reviews."""
+
+import django_filters
+from django.db.models import Prefetch, QuerySet
+from rest_framework import viewsets
+
+from annotations.cases.models import Answer, ApprovedAnswer, Case, CaseStatus, Guideline
+from annotations.cases.serializers import CaseSerializer, CaseStateSerializer, GuidelineSerializer
+
+
+class GuidelineViewSet(viewsets.ReadOnlyModelViewSet[Guideline]):
+    queryset = Guideline.objects.prefetch_related("prompts")
+    serializer_class = GuidelineSerializer
+    filterset_fields = ["name"]
+    lookup_value_regex = r"\d+"
+
+
+class CaseFilter(django_filters.FilterSet):  # type: ignore[misc]
+    status = django_filters.MultipleChoiceFilter(choices=CaseStatus.choices)
+    source = django_filters.CharFilter(field_name="video__source")
+    recording = django_filters.CharFilter(field_name="video__recording")
+    search = django_filters.CharFilter(field_name="video__name", lookup_expr="icontains")
+    ordering = django_filters.OrderingFilter(fields=["id", "review_rank", "status_changed_at"])
+
+    class Meta:
+        model = Case
+        fields = [
+            "corpus",
+            "guideline",
+            "video",
+            "lacks_media",
+            "status",
+            "source",
+            "recording",
+            "search",
+            "ordering",
+        ]
+
+
+class CaseViewSet(viewsets.ReadOnlyModelViewSet[Case]):
+    queryset = Case.objects.select_related("video__media").defer("video__media__time_map")
+    filterset_class = CaseFilter
+    lookup_value_regex = r"\d+"
+
+    def get_queryset(self) -> QuerySet[Case]:
+        cases = super().get_queryset()
+        if self.action != "retrieve":
+            return cases
+        return cases.select_related("guideline").prefetch_related(
+            "guideline__prompts",
+            "video__findings",
+            Prefetch("answers", Answer.objects.select_related("author")),
+            Prefetch("approved", ApprovedAnswer.objects.select_related("approved_by")),
+        )
+
+    def get_serializer_class(self) -> type[CaseSerializer]:
+        return CaseStateSerializer if self.action == "retrieve" else CaseSerializer

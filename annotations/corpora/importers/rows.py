@@ -1,0 +1,117 @@
+"""What a reader of somebody's files yields: rows for videos and answers, and rejections. No database here.
+
+Kinds are written as the plain words of annotations.cases.kinds.Kind: this room may not import that one
+(a test holds the two together).
+"""
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+from typing import Any, Final
+
+KINDS: Final = (
+    "crash_recognition",
+    "crash_description",
+    "causal_reasoning",
+    "prevention_reasoning",
+    "crash_localization",
+    "pre_crash_localization",
+)
+MAX_NAME, MAX_SOURCE, MAX_RECORDING = 300, 100, 200
+
+
+@dataclass(frozen=True, slots=True)
+class Rejection:
+    """A row (from 1), or a whole file when `row` is None, that was not taken. `name` and `kind` where known."""
+
+    file: str
+    row: int | None
+    field: str
+    reason: str
+    name: str = ""
+    kind: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class VideoRow:
+    """A clip. `path`: its bytes on this machine, None when only its annotations are here."""
+
+    file: str
+    row: int | None
+    name: str
+    source: str
+    recording: str
+    path: Path | None
+    metadata: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerRow:
+    """One answer to one kind of question. `value` has its kind's shape, times in microseconds."""
+
+    file: str
+    row: int
+    kind: str
+    name: str
+    source: str
+    recording: str
+    prompt: str
+    raw_text: str
+    value: dict[str, Any]
+
+
+class BadField(Exception):
+    """A field of a row cannot be used."""
+
+    def __init__(self, field_name: str, reason: str) -> None:
+        super().__init__(reason)
+        self.field, self.reason = field_name, reason
+
+
+def text_field(record: dict[str, Any], name: str, *, limit: int | None, default: str | None = None) -> str:
+    """A field that must be text, as short as its column and storable; BadField otherwise."""
+    value = record.get(name, default)
+    if value is None:
+        raise BadField(name, "is missing")
+    if not isinstance(value, str):
+        raise BadField(name, f"must be text, not {type(value).__name__}")
+    return checked_text(value, name, limit=limit)
+
+
+def checked_text(value: str, field_name: str, *, limit: int | None) -> str:
+    """`value` unless it is too long or holds characters that no database text can hold (NUL, half surrogates)."""
+    if limit is not None and len(value) > limit:
+        raise BadField(field_name, f"is longer than {limit} characters")
+    if "\x00" in value:
+        raise BadField(field_name, "holds a NUL character")
+    try:
+        value.encode()
+    except UnicodeEncodeError as error:
+        raise BadField(field_name, "is not valid Unicode text") from error
+    return value
+
+
+def checked_name(value: str, field_name: str) -> str:
+    """A clip's name: a relative path that stays inside its corpus; BadField otherwise."""
+    value = checked_text(value, field_name, limit=MAX_NAME)
+    path = PurePosixPath(value)
+    if not path.name or path.is_absolute() or ".." in path.parts or "\\" in value:
+        raise BadField(field_name, f"{value!r} is not a file name inside the corpus")
+    return value
+
+
+def checked_metadata(value: dict[str, Any], field_name: str) -> dict[str, Any]:
+    """Metadata that JSONB can hold; BadField otherwise."""
+    try:
+        text = json.dumps(value, allow_nan=False, ensure_ascii=False)
+        text.encode()
+    except (TypeError, ValueError) as error:  # UnicodeEncodeError is a ValueError
+        raise BadField(field_name, f"cannot be stored: {error}") from error
+    if "\\u0000" in text:
+        raise BadField(field_name, "holds a NUL character")
+    return value
+
+
+def shown(path: Path | str) -> str:
+    """A path as text that can be stored and printed, whatever bytes its name holds; the last 300 characters."""
+    return str(path).encode(errors="surrogateescape").decode(errors="replace").replace("\x00", "?")[-300:]

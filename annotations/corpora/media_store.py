@@ -1,0 +1,120 @@
+"""Clips' bytes in the store, and videos' ties to them. Same bytes are one Media however often they come."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from django.db import transaction
+
+from annotations.corpora.importers.rows import VideoRow
+from annotations.corpora.media.findings import Code
+from annotations.corpora.models import Corpus, Media, MediaState, Severity, Video, VideoFinding
+from crashdesk.storage.files import put_content
+
+MEDIA_CODES = [code.value for code in Code]
+_SUFFIXES = frozenset(
+    {
+        ".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".ts", ".m2ts", ".mts", ".flv", ".wmv",
+        ".asf", ".ogv", ".gif", ".3gp", ".mxf", ".h264", ".h265",
+    }
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Stored:
+    """A clip's bytes, safely in the store."""
+
+    name: str
+    sha256: str
+    size: int
+
+
+def store(path: Path) -> Stored:
+    """Put a clip's bytes into the store. OSError when it cannot be read, ContentChanged when it is being written."""
+    suffix = path.suffix.lower()
+    return Stored(*put_content("videos", path, suffix if suffix in _SUFFIXES else ""))
+
+
+def ensure_media(stored: Sequence[Stored]) -> tuple[dict[str, Media], list[int]]:
+    """The Media of these bytes by SHA-256, made where missing, and the ids of those made now.
+
+    The rows stay locked until the transaction ends: process_media cannot finish between a new video's creation and
+    the copying of findings to it.
+    """
+    by_sha = {item.sha256: item for item in stored}
+    known = set(Media.objects.filter(sha256__in=by_sha).values_list("sha256", flat=True))
+    missing = sorted(by_sha.keys() - known)
+    Media.objects.bulk_create(
+        [Media(sha256=sha, size=by_sha[sha].size, storage_name=by_sha[sha].name) for sha in missing],
+        ignore_conflicts=True,
+    )
+    locked = (
+        Media.objects.filter(sha256__in=by_sha)
+        .select_for_update(no_key=True)
+        .order_by("id")
+        .defer("time_map")
+    )
+    media = {item.sha256: item for item in locked}
+    return media, [media[sha].pk for sha in missing]
+
+
+@transaction.atomic
+def ensure_videos(corpus: Corpus, rows: Iterable[VideoRow], media: dict[str, Media]) -> dict[str, Video]:
+    """The corpus's videos of these rows by name, made where missing, tied to their media.
+
+    `media`: by row name, already locked (see ensure_media). A video that has media keeps it.
+    """
+    wanted = {row.name: row for row in rows}
+    ours = Video.objects.filter(corpus=corpus, name__in=wanted)
+    known = set(ours.values_list("name", flat=True))
+    Video.objects.bulk_create(
+        [
+            Video(corpus=corpus, name=row.name, source=row.source, recording=row.recording, metadata=row.metadata,
+                  media=media.get(row.name))
+            for row in wanted.values() if row.name not in known
+        ],
+        ignore_conflicts=True,
+    )  # fmt: skip
+    locked = (
+        ours.select_related("media").defer("media__time_map").select_for_update(no_key=True, of=("self",))
+    )
+    videos = {video.name: video for video in locked.order_by("id")}
+    late = [video for video in videos.values() if video.media_id is None and video.name in media]
+    for video in late:
+        video.media = media[video.name]
+    Video.objects.bulk_update(late, ["media"])
+    note_shared_media(
+        corpus, [video for video in videos.values() if video.media_id is not None and video.name in media]
+    )
+    return videos
+
+
+def note_shared_media(corpus: Corpus, videos: Sequence[Video]) -> None:
+    """Give videos what is known of their media: findings of its probing, and `duplicate_of` inside the corpus."""
+    media_ids = {video.media_id for video in videos}
+    findings = []
+    first: dict[int | None, Video] = {}
+    for video in Video.objects.filter(corpus=corpus, media__in=media_ids).order_by("id"):
+        original = first.setdefault(video.media_id, video)
+        if original.pk != video.pk:
+            findings.append(
+                VideoFinding(
+                    video=video, code="duplicate_of", severity=Severity.INFO,
+                    message=f"has the same bytes as {original.name}"[:500],
+                    data={"video": original.pk, "name": original.name},
+                )
+            )  # fmt: skip
+    probed = {video.media_id for video in videos if video.media and video.media.state != MediaState.PENDING}
+    of_media: dict[int | None, dict[str, VideoFinding]] = {}
+    for row in VideoFinding.objects.filter(video__media__in=probed, code__in=MEDIA_CODES).select_related(
+        "video"
+    ):
+        of_media.setdefault(row.video.media_id, {}).setdefault(row.code, row)
+    for video in videos:
+        findings += [
+            VideoFinding(
+                video=video, code=row.code, severity=row.severity, message=row.message, data=row.data
+            )
+            for row in of_media.get(video.media_id, {}).values()
+        ]
+    VideoFinding.objects.bulk_create(findings, ignore_conflicts=True, batch_size=1000)
