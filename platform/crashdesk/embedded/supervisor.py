@@ -161,6 +161,8 @@ class Supervisor:
                 announced = True
                 self._write_run_file()
                 self._say(f"everything is ready after {time.monotonic() - self._began:.1f} s")
+                for name, url in self.urls.items():
+                    self._say(f"{name}: {url}")
                 if on_ready is not None:
                     on_ready()
                 if then:
