@@ -51,6 +51,18 @@ class LabelStudioReviewer:
         )
         return answer.json() if answer.content else None
 
+    def tasks(self, project_id: int) -> list[dict[str, Any]]:
+        """Every task of a project in the order of the label stream, with its data."""
+        found: list[dict[str, Any]] = []
+        page = 1
+        while True:
+            query = {"project": project_id, "page": page, "page_size": 100}
+            answer = self._ok(self.session.get(f"{self.base}/api/tasks", params=query, timeout=60)).json()
+            found += answer["tasks"]
+            if len(found) >= answer["total"] or not answer["tasks"]:
+                return found
+            page += 1
+
     def task(self, task_id: int) -> dict[str, Any]:
         """The task with its predictions and annotations."""
         answer: dict[str, Any] = self._ok(

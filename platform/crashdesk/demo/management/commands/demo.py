@@ -1,0 +1,52 @@
+"""Walk the loop on a demo corpus and print where to look. Needs the services of `manage.py up`."""
+
+from argparse import ArgumentParser
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import BaseCommand
+
+from crashdesk.demo.client import Client
+from crashdesk.demo.people import PEOPLE, email_of, ensure_people
+from crashdesk.demo.reviewer import LabelStudioReviewer
+from crashdesk.demo.walk import Walk
+
+
+class Command(BaseCommand):
+    help = "Walk the whole loop on a demo corpus: import, predict, review, approve, freeze, train, promote."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("--clips", type=int, default=40, help="clips to draw (default 40)")
+
+    def handle(self, *args: Any, clips: int = 40, **options: Any) -> None:
+        password = ensure_people()
+        walk = Walk(
+            home=settings.HOME,
+            client=Client(settings.PUBLIC_URL, "admin", password),
+            reviewer=lambda: LabelStudioReviewer(
+                settings.LABELSTUDIO_URL,
+                settings.LABELSTUDIO_TOKEN,
+                email=email_of("annotator"),
+                password=password,
+            ),
+            clips=clips,
+        )
+        walk.run()
+        self._say_where(password)
+
+    def _say_where(self, password: str) -> None:
+        rows = [
+            ("The loop, cases, corpora", settings.PUBLIC_URL + "/"),
+            ("API and its docs", settings.PUBLIC_URL + "/api/docs"),
+            ("Django admin", settings.PUBLIC_URL + "/admin/"),
+            ("Label Studio", settings.LABELSTUDIO_PUBLIC_URL + "/"),
+        ]
+        self.stdout.write("\nCrashDesk is running:")
+        for title, url in rows:
+            self.stdout.write(f"  {title:<26} {url}")
+        self.stdout.write(f"  {'Sign in':<26} {', '.join(PEOPLE)} with the password {password}")
+        self.stdout.write(
+            f"  {'Sign in to Label Studio':<26} {email_of('admin')} with {settings.LABELSTUDIO_PASSWORD}, "
+            f"or {email_of('annotator')} with {password}"
+        )
+        self.stdout.write("Ctrl-C stops everything; `make demo` starts it again and keeps the data.")

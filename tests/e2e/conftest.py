@@ -1,0 +1,36 @@
+"""One running stack with a tiny trained model for all end-to-end tests."""
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from crashdesk.demo.console import Console
+from crashdesk.demo.model import make_model
+from tests.e2e.stack import Stack
+
+
+@pytest.fixture(scope="session")
+def stack() -> Iterator[Stack]:
+    """All services, the demo's people, and a registered tiny model that answers in the right form."""
+    from annotations.cases.default_prompts import DEFAULT_PROMPTS
+
+    home = Path(tempfile.mkdtemp(prefix="crashdesk-e2e-"))
+    stack = Stack(home)
+    try:
+        stack.start()
+        make_model(Console(), home / "model", DEFAULT_PROMPTS)
+        stack.manage("register_model", "tiny")
+        stack.manage("demo_people")
+        yield stack
+    except BaseException:
+        for log in sorted((home / "logs").glob("*.log")):
+            print(f"--- {log.name}\n{log.read_text(errors='replace')[-3000:]}")
+        raise
+    finally:
+        if stack.process is not None:
+            status = stack.stop()
+            print(f"the stack stopped with status {status}")
+        shutil.rmtree(home, ignore_errors=True)
