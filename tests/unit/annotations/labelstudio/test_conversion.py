@@ -11,7 +11,14 @@ from hypothesis import strategies as st
 from annotations.cases.kinds import NEGATIVE_TEXT, Kind
 from annotations.cases.rules import Said
 from annotations.corpora.media.timemap import ProxyMap, TimeMap
-from annotations.labelstudio.conversion import Draft, Reading, from_regions, onset_frame, span_frames, to_regions
+from annotations.labelstudio.conversion import (
+    Draft,
+    Reading,
+    from_regions,
+    onset_frame,
+    span_frames,
+    to_regions,
+)
 
 RATES = [
     Fraction(24), Fraction(25), Fraction(30), Fraction(30000, 1001), Fraction(60000, 1001), Fraction(10), Fraction(25, 2)
@@ -30,9 +37,7 @@ def variable(draw: st.DrawFn) -> ProxyMap:
     return ProxyMap.plan(TimeMap(times, int(times[-1]) + gaps[-1]))
 
 
-maps = st.one_of(
-    st.builds(constant, st.sampled_from(RATES), st.integers(2, 400)), variable()
-)
+maps = st.one_of(st.builds(constant, st.sampled_from(RATES), st.integers(2, 400)), variable())
 
 
 @st.composite
@@ -110,7 +115,9 @@ def test_drawn_ranges_lie_inside_the_clip_and_do_not_overlap(case: tuple[ProxyMa
 
 
 @given(st.sampled_from(RATES), st.integers(1, 299), st.integers(1, 30))
-def test_at_a_constant_rate_frame_n_is_at_n_minus_one_over_fps(fps: Fraction, first: int, length: int) -> None:
+def test_at_a_constant_rate_frame_n_is_at_n_minus_one_over_fps(
+    fps: Fraction, first: int, length: int
+) -> None:
     frames, last = constant(fps), min(300, first + length - 1)
     value = read([ranged(first, last)], frames).said[SPAN].value
     assert value is not None
@@ -182,7 +189,9 @@ def test_no_means_the_fixed_sentences_and_no_times() -> None:
 
 
 def test_a_text_missing_under_yes_stays_missing() -> None:
-    said = read([answered("Yes"), {"from_name": "cause", "value": {"text": ["  \n"]}}], constant(Fraction(30))).said
+    said = read(
+        [answered("Yes"), {"from_name": "cause", "value": {"text": ["  \n"]}}], constant(Fraction(30))
+    ).said
     assert set(said) == {Kind.CRASH_RECOGNITION, SPAN, ONSET}
 
 
@@ -193,7 +202,10 @@ def test_texts_lose_the_space_around_them() -> None:
 
 def test_a_time_beyond_the_clip_is_drawn_at_its_end_and_read_as_drawn() -> None:
     frames = constant(Fraction(30))
-    drafts = {SPAN: Said("out_of_clip", {"start_us": 9_000_000, "end_us": 12_000_000}), ONSET: said_onset(11_000_000)}
+    drafts = {
+        SPAN: Said("out_of_clip", {"start_us": 9_000_000, "end_us": 12_000_000}),
+        ONSET: said_onset(11_000_000),
+    }
     regions = shown(frames, **drafts)
     assert regions[1]["value"]["ranges"] == [{"start": 271, "end": 300}]
     said = read(regions, frames, **drafts).said
