@@ -28,6 +28,7 @@ from model_assist.crashchat.prompts import TURN_END, VIDEO_PAD
 
 log = logging.getLogger(__name__)
 
+ARCHITECTURE: Final = "video_llama_3"
 SETTINGS_FILE: Final = "crashdesk.json"
 LORA_TARGETS: Final = (
     r"model\.language_model\.layers\.\d+\.(self_attn\.(q|k|v|o)_proj|mlp\.(gate|up|down)_proj)"
@@ -61,7 +62,7 @@ class LoadedModel:
         if adapter not in self.adapters:
             known = ", ".join(self.adapters) or "none"
             raise AdapterError(f"adapter {adapter!r} is not loaded (loaded: {known})")
-        self.model.set_adapter(adapter)
+        self.model.set_adapter(adapter, inference_mode=True)
 
 
 def load(
@@ -131,13 +132,7 @@ def load_base(base_path: str | Path, *, dtype: torch.dtype, attn: str) -> tuple[
         config = AutoConfig.from_pretrained(str(base_path))
     except (OSError, ValueError) as error:
         raise ModelLoadError(f"{base_path}: no usable model configuration ({error})") from error
-    if config.model_type != "video_llama_3":
-        hint = ""
-        if "videollama3" in config.model_type:
-            hint = "; this is the original VideoLLaMA3 layout: convert it to the transformers layout first"
-        raise WrongArchitectureError(
-            f"{base_path}: expected a video_llama_3 model, found {config.model_type!r}{hint}"
-        )
+    _check_architecture(base_path, config.model_type)
     network_class: Any = VideoLlama3ForConditionalGeneration  # its annotation forgets the loading report
     settings_class: Any = GenerationConfig
     try:
@@ -164,6 +159,15 @@ def load_base(base_path: str | Path, *, dtype: torch.dtype, attn: str) -> tuple[
     return network, tokenizer
 
 
+def _check_architecture(base_path: str | Path, found: str) -> None:
+    if found == ARCHITECTURE:
+        return
+    hint = "; this is the original layout: convert it to the transformers layout first"
+    raise WrongArchitectureError(
+        f"{base_path}: expected a {ARCHITECTURE} model, found {found!r}{hint if 'videollama3' in found else ''}"
+    )
+
+
 def token_id(tokenizer: PreTrainedTokenizerBase, token: str) -> int:
     """The id of one special token.  Raises ModelLoadError when the tokenizer lacks it."""
     found = tokenizer.convert_tokens_to_ids(token)
@@ -183,6 +187,11 @@ def _check_folder(base_path: str | Path) -> None:
         raise ModelLoadError(f"{base_path}: is a file; a model folder is expected")
     if not (folder / "config.json").is_file():
         raise ModelLoadError(f"{base_path}: config.json is missing")
+    try:
+        found = json.loads((folder / "config.json").read_text(encoding="utf-8"))["model_type"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise ModelLoadError(f"{base_path}: config.json names no model_type ({error!r})") from error
+    _check_architecture(base_path, str(found))
     if not any(folder.glob("*.safetensors")):
         raise ModelLoadError(f"{base_path}: no weights (*.safetensors)")
     if not any((folder / name).is_file() for name in ("tokenizer.json", "vocab.json")):
