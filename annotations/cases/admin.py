@@ -4,7 +4,7 @@ from annotations.cases.models import Answer, ApprovedAnswer, Case, Guideline, Pr
 from crashdesk.audit.admin import ReadOnlyAdmin
 
 
-class PromptInline(admin.TabularInline[Prompt, Guideline]):
+class PromptInline(admin.TabularInline):  # type: ignore[type-arg]
     model = Prompt
     can_delete = False
 

@@ -5,7 +5,7 @@ from crashdesk.audit.admin import ReadOnlyAdmin
 
 
 @admin.register(Corpus)
-class CorpusAdmin(admin.ModelAdmin[Corpus]):
+class CorpusAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     """Licence and terms may be put right; corpora are made and filled by imports."""
 
     list_display = ["name", "licence", "created_at", "created_by"]
