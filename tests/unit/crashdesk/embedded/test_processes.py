@@ -10,7 +10,7 @@ from crashdesk.embedded import processes
 from crashdesk.embedded.config import ConfigurationError, EmbeddedConfig, load_config
 from crashdesk.embedded.labelstudio import LabelStudioError
 from crashdesk.embedded.ports import free_port
-from crashdesk.embedded.supervisor import SupervisorError
+from crashdesk.embedded.supervisor import ProcessSpec, SupervisorError
 
 
 @pytest.fixture
@@ -29,7 +29,7 @@ def configuration(tmp_path: Path, **variables: str) -> EmbeddedConfig:
     return load_config({"CRASHDESK_HOME": str(tmp_path / "home"), **variables})
 
 
-def table(config: EmbeddedConfig, *, with_labelstudio: bool = True) -> dict[str, processes.ProcessSpec]:
+def table(config: EmbeddedConfig, *, with_labelstudio: bool = True) -> dict[str, ProcessSpec]:
     return {spec.name: spec for spec in processes.process_table(config, with_labelstudio=with_labelstudio)}
 
 
