@@ -212,7 +212,7 @@ def build_model(config: RunConfig, name: str, *, bf16: bool, device: torch.devic
         raise ConfigError(f"target_modules matches the vision tower ({touched[0]})")
     if config.gradient_checkpointing:
         model.enable_input_require_grads()
-        network.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+        network.activation_checkpointing_enable()
     return model.to(device), tokenizer
 
 
@@ -278,14 +278,14 @@ def _train_one(
 
     def save_place(step: int) -> None:
         if accelerator.is_main_process:
-            _save_checkpoint(checkpoint, fingerprint, model, optimizer, step)
+            _save_checkpoint(checkpoint, fingerprint, model, optimizer, step, random_state)
         accelerator.wait_for_everyone()
 
-    reached = start
+    reached, random_state = start, torch.get_rng_state()
 
     def after_step(report: StepReport) -> bool:
-        nonlocal reached
-        reached = report.step
+        nonlocal reached, random_state
+        reached, random_state = report.step, torch.get_rng_state()
         eta = (time.monotonic() - began) / (report.step - start) * (steps - report.step)
         progress.write(
             adapter=name, step=report.step, steps=steps, loss=report.loss, lr=report.lr, eta_s=round(eta, 1)
@@ -359,7 +359,12 @@ def _finished(target: Path, fingerprint: str) -> bool:
 
 
 def _save_checkpoint(
-    path: Path, fingerprint: str, model: torch.nn.Module, optimizer: torch.optim.Optimizer, step: int
+    path: Path,
+    fingerprint: str,
+    model: torch.nn.Module,
+    optimizer: torch.optim.Optimizer,
+    step: int,
+    random_state: torch.Tensor,
 ) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     state = {
@@ -367,7 +372,7 @@ def _save_checkpoint(
         "step": step,
         "weights": {n: p.detach().cpu() for n, p in model.named_parameters() if p.requires_grad},
         "optimizer": optimizer.state_dict(),
-        "rng": torch.get_rng_state(),
+        "rng": random_state,
     }
     scratch = path.with_suffix(".new")
     torch.save(state, scratch)

@@ -1,0 +1,52 @@
+"""The demo model is built, trained and complete within its time."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from model_assist.crashchat import kinds as k
+from model_assist.crashchat.model import load
+from model_assist.crashchat.prompts import DEFAULT_PROMPTS
+from model_assist.training.examples import Example, group_by_clip, write_examples
+from model_assist.training.make_tiny import main, split_held
+from tests.unit.model_assist.crashchat.clips import steady_clip
+
+ANSWERS = {
+    k.CRASH_RECOGNITION: "Yes",
+    k.CRASH_DESCRIPTION: "car hits truck",
+    k.CRASH_LOCALIZATION: "0.4 - 1.2 seconds",
+    k.PRE_CRASH_LOCALIZATION: "0.3 seconds",
+}
+
+
+def test_a_few_seconds_make_a_whole_model(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    clips = [steady_clip(tmp_path / f"{i}.mp4", frames=30 + i) for i in range(2)]
+    rows = [Example(c, kind, DEFAULT_PROMPTS[kind], a) for c in clips for kind, a in ANSWERS.items()]
+    write_examples(tmp_path / "examples.jsonl", rows)
+    out = tmp_path / "model"
+    assert main(["--examples", str(tmp_path / "examples.jsonl"), "--out", str(out), "--seconds", "8"]) == 0
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [lines[0]["event"], lines[1]["event"], lines[-1]["event"]] == ["built", "clips read", "done"]
+    assert lines[-1]["steps"] > 0
+    adapters = {p.name: p for p in sorted((out / "adapters").iterdir())}
+    loaded = load(out / "base", adapters, device="cpu")
+    assert loaded.adapters == ("linguistic", "perception")
+    assert loaded.settings["max_frames"] == 24
+
+
+def test_unusable_examples_are_said_aloud(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--examples", str(tmp_path / "gone.jsonl"), "--out", str(tmp_path / "m")]) == 1
+    assert "gone.jsonl" in capsys.readouterr().err
+    assert not (tmp_path / "m").exists()
+
+
+def test_held_out_clips_are_not_learnt() -> None:
+    groups = group_by_clip(Example(Path(str(i)), k.CRASH_RECOGNITION, "Q", "A") for i in range(30))
+    learnt, held = split_held(groups, 0)
+    assert len(held) == 5
+    assert not {g.video for g in learnt} & {g.video for g in held}
+    assert len(learnt) == 25
+    assert split_held(groups, 0) == (learnt, held)
+    few = groups[:4]
+    assert split_held(few, 0) == (few, few)
