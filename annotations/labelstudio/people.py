@@ -11,11 +11,10 @@ SYSTEM_REVIEWER = "labelstudio"
 
 
 class People:
-    """Label Studio user ids to CrashDesk users; asks Label Studio once, and only when somebody is unknown."""
+    """Label Studio user ids to CrashDesk users; asks Label Studio only when somebody is unknown."""
 
     def __init__(self, client: Client) -> None:
         self._client = client
-        self._known: dict[int, User] = {}
         self._emails: dict[int, str] | None = None
 
     def user(self, labelstudio_id: int | None) -> User:
@@ -24,15 +23,13 @@ class People:
         Without one: the account `labelstudio` stands for Label Studio's owner and for nobody in particular;
         anybody else gets an annotator account under their address that cannot sign in until given a password.
         """
+        # Only addresses are remembered: an account made in a transaction can go with it.
         if labelstudio_id is None:
-            return reviewer_account(SYSTEM_REVIEWER, "")
-        if labelstudio_id not in self._known:
-            if self._emails is None:
-                self._emails = {
-                    person["id"]: person["email"] or "" for person in self._client.get("/api/users")
-                }
-            self._known[labelstudio_id] = reviewer_of(self._emails.get(labelstudio_id, ""))
-        return self._known[labelstudio_id]
+            return reviewer_of("")
+        if self._emails is None or labelstudio_id not in self._emails:
+            self._emails = {person["id"]: person["email"] or "" for person in self._client.get("/api/users")}
+            self._emails.setdefault(labelstudio_id, "")
+        return reviewer_of(self._emails[labelstudio_id])
 
 
 def reviewer_of(email: str) -> User:

@@ -21,7 +21,8 @@ from annotations.labelstudio.conversion import (
 )
 
 RATES = [
-    Fraction(24), Fraction(25), Fraction(30), Fraction(30000, 1001), Fraction(60000, 1001), Fraction(10), Fraction(25, 2)
+    Fraction(24), Fraction(25), Fraction(30), Fraction(30000, 1001), Fraction(60000, 1001), Fraction(10),
+    Fraction(25, 2),
 ]  # fmt: skip
 SPAN, ONSET = Kind.CRASH_LOCALIZATION, Kind.PRE_CRASH_LOCALIZATION
 

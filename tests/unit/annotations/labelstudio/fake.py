@@ -1,0 +1,161 @@
+"""Label Studio's API in memory: what CrashDesk uses of it, behaving as tests/integration/test_labelstudio.py shows."""
+
+import itertools
+import json
+import re
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from annotations.labelstudio.client import Client, LabelStudioDown, LabelStudioRefused, Reply
+
+OWNER = {"id": 1, "email": "admin@crashdesk.example"}
+
+
+class FakeLabelStudio(Client):
+    """`down` refuses every call; `break_after` raises once after a call whose path ends with it was carried out."""
+
+    def __init__(self) -> None:
+        super().__init__("http://label-studio.example", "token")
+        self.projects: dict[int, dict[str, Any]] = {}
+        self.all_tasks: dict[int, dict[str, Any]] = {}
+        self.storages: list[dict[str, Any]] = []
+        self.views: list[dict[str, Any]] = []
+        self.hooks: list[dict[str, Any]] = []
+        self.users = [OWNER]
+        self.calls: list[str] = []
+        self.down = False
+        self.break_after = ""
+        self.refuse_names: set[str] = set()
+        self.refuse_webhooks = False
+        self._ids = itertools.count(1)
+        self._clock = datetime(2026, 5, 1, tzinfo=UTC)
+
+    # --- what a test does as a reviewer -------------------------------------------------------------------
+
+    def later(self, seconds: float = 1.0) -> str:
+        """Let time pass; the new time as Label Studio writes it."""
+        self._clock += timedelta(seconds=seconds)
+        return self._clock.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+    def task_of(self, case_id: int) -> dict[str, Any]:
+        (task,) = [task for task in self.all_tasks.values() if task["data"].get("case_id") == case_id]
+        return task
+
+    def annotate(
+        self, case_id: int, result: Any, *, by: int | None = 1, skip: bool = False
+    ) -> dict[str, Any]:
+        now, task = self.later(), self.task_of(case_id)
+        annotation = {
+            "id": next(self._ids), "result": result, "completed_by": by, "was_cancelled": skip, "lead_time": 7.5,
+            "created_at": now, "updated_at": now,
+        }  # fmt: skip
+        task["annotations"].append(annotation)
+        task["updated_at"] = now
+        return annotation
+
+    def edit(self, case_id: int, annotation: dict[str, Any], **changes: Any) -> None:
+        annotation.update(changes, updated_at=self.later())
+        self.task_of(case_id)["updated_at"] = annotation["updated_at"]
+
+    def delete_annotation(self, case_id: int, annotation: dict[str, Any]) -> None:
+        task = self.task_of(case_id)
+        task["annotations"].remove(annotation)
+        task["updated_at"] = self.later()
+
+    # --- the API ----------------------------------------------------------------------------------------
+
+    def call(
+        self, method: str, path: str, *, params: dict[str, Any] | None = None, body: Any = None
+    ) -> Reply:
+        if self.down:
+            raise LabelStudioDown("labelstudio_down", "Label Studio does not answer.", status=503)
+        self.calls.append(f"{method} {path}")
+        data = self._answer(method, path, params or {}, json.loads(json.dumps(body)))
+        if self.break_after and path.endswith(self.break_after):
+            self.break_after = ""
+            raise KeyboardInterrupt
+        return Reply(data=data, at=self._clock)
+
+    def _answer(self, method: str, path: str, params: dict[str, Any], body: Any) -> Any:
+        routes: list[tuple[str, str, Callable[..., Any]]] = [
+            ("GET", r"/health", lambda: {"status": "UP"}),
+            ("GET", r"/api/users", lambda: self.users),
+            ("GET", r"/api/projects", lambda: {"results": list(self.projects.values()), "next": None}),
+            ("POST", r"/api/projects/validate/", lambda: None),
+            ("POST", r"/api/projects", lambda: self._add_project(body)),
+            ("GET", r"/api/projects/(\d+)/", lambda pk: self._project(pk)),
+            ("PATCH", r"/api/projects/(\d+)/", lambda pk: self._project(pk).update(body)),
+            ("POST", r"/api/projects/(\d+)/import", lambda pk: self._import(int(pk), body)),
+            ("POST", r"/api/projects/(\d+)/import/predictions", lambda pk: self._predict(body)),
+            ("GET", r"/api/tasks", lambda: self._list(params)),
+            ("PATCH", r"/api/tasks/(\d+)/", lambda pk: self._patch_task(int(pk), body)),
+            ("GET", r"/api/storages/\w+", lambda: self.storages),
+            ("POST", r"/api/storages/\w+", lambda: self.storages.append(body)),
+            ("GET", r"/api/dm/views", lambda: self.views),
+            ("POST", r"/api/dm/views", lambda: self.views.append(body)),
+            ("GET", r"/api/webhooks/", lambda: self.hooks),
+            ("POST", r"/api/webhooks/", lambda: self._add_hook(body)),
+            ("PATCH", r"/api/webhooks/(\d+)/", lambda pk: self.hooks[0].update(body)),
+        ]
+        for verb, pattern, answer in routes:
+            found = re.fullmatch(pattern, path)
+            if verb == method and found:
+                return answer(*found.groups())
+        raise AssertionError(f"the fake knows no {method} {path}")
+
+    def _refuse(self, status: int, detail: str = "no") -> LabelStudioRefused:
+        return LabelStudioRefused(
+            "labelstudio_refused", f"{status}: {detail}", http_status=status, detail=detail
+        )
+
+    def _add_project(self, body: dict[str, Any]) -> dict[str, Any]:
+        project = body | {"id": next(self._ids), "model_version": ""}
+        self.projects[project["id"]] = project
+        return project
+
+    def _add_hook(self, body: dict[str, Any]) -> None:
+        if self.refuse_webhooks:
+            raise self._refuse(403, "reserved network address")
+        self.hooks.append(body | {"id": next(self._ids)})
+
+    def _project(self, pk: str) -> dict[str, Any]:
+        if int(pk) not in self.projects:
+            raise self._refuse(404)
+        return self.projects[int(pk)]
+
+    def _import(self, project: int, tasks: list[dict[str, Any]]) -> None:
+        bad = [task["data"]["name"] for task in tasks if task["data"]["name"] in self.refuse_names]
+        if bad:
+            raise self._refuse(400, f"bad prediction of {bad[0]}")
+        for task in tasks:
+            pk = next(self._ids)
+            self.all_tasks[pk] = task | {
+                "id": pk, "project": project, "annotations": [], "updated_at": self.later(0.001)
+            }  # fmt: skip
+
+    def _predict(self, predictions: list[dict[str, Any]]) -> None:
+        for made in predictions:
+            self.all_tasks[made["task"]]["predictions"].append(made)
+
+    def _patch_task(self, pk: int, body: dict[str, Any]) -> None:
+        if pk not in self.all_tasks:
+            raise self._refuse(404)
+        self.all_tasks[pk].update(body, updated_at=self.later(0.001))
+
+    def _list(self, params: dict[str, Any]) -> dict[str, Any]:
+        self._project(str(params["project"]))
+        found = [task for task in self.all_tasks.values() if task["project"] == params["project"]]
+        for item in json.loads(params["query"]).get("filters", {"items": []})["items"]:
+            found = [task for task in found if self._passes(task, item)]
+        start = (params["page"] - 1) * params["page_size"]
+        page = found[start : start + params["page_size"]]
+        return {"tasks": json.loads(json.dumps(page)), "total": len(found)}
+
+    def _passes(self, task: dict[str, Any], item: dict[str, Any]) -> bool:
+        column = item["filter"].removeprefix("filter:tasks:")
+        value = task["data"].get(column[5:]) if column.startswith("data.") else task[column]
+        if item["operator"] == "in_list":
+            return value in item["value"]
+        assert item["operator"] == "greater", item
+        return bool(value > item["value"])
