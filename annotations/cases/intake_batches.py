@@ -89,7 +89,7 @@ def take_answers(rows: Sequence[AnswerRow], *, cases: dict[str, Case], tally: Ta
         origins.add(origin)
         if tally.is_new(created_at):
             origins.add(f"new {origin}")
-    new = []
+    new: list[Answer] = []
     for row in wanted:
         case, origin = cases[row.name], origin_of(row.raw_text)
         origins = held.get(case.pk, set())
@@ -159,13 +159,13 @@ def take_absences(cases: Sequence[Case], *, spoilt: set[tuple[str, str]], tally:
         if recognition is None or recognition.value != {"label": "no"}:
             continue
         for kind in TIME_KINDS:
-            answer = held.get((case.pk, kind))
-            if answer is None and (case.video.name, kind) not in spoilt:
+            time = held.get((case.pk, kind))
+            if time is None and (case.video.name, kind) not in spoilt:
                 new.append(
                     Answer(case=case, kind=kind, state=AnswerState.ABSENT, value=None,
                            author_kind=AuthorKind.IMPORT, origin=ABSENT_ORIGIN)
                 )  # fmt: skip
                 tally.answers["new_absent"] += 1
-            elif answer is not None and answer.origin == ABSENT_ORIGIN and tally.is_new(answer.created_at):
+            elif time is not None and time.origin == ABSENT_ORIGIN and tally.is_new(time.created_at):
                 tally.answers["new_absent"] += 1
     Answer.objects.bulk_create(new, ignore_conflicts=True)

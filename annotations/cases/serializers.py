@@ -1,7 +1,7 @@
 """How guidelines and cases look to the API."""
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, cast
 
 from rest_framework import serializers
 
@@ -109,7 +109,7 @@ class CaseStateSerializer(CaseSerializer):
     """Everything known of a case. Expects `answers` and `approved` prefetched."""
 
     video = CaseVideoDetailSerializer()
-    guideline = GuidelineSerializer()  # type: ignore[assignment]
+    guideline = GuidelineSerializer()
     answers = AnswerSerializer(many=True, help_text="all, oldest first")
     approved = ApprovedAnswerSerializer(many=True)
     drafts = serializers.SerializerMethodField(help_text="answer ids by kind that a reviewer starts from")
@@ -134,7 +134,7 @@ class CaseStateSerializer(CaseSerializer):
     def get_findings(self, case: Case) -> list[dict[str, Any]]:
         duration_us = case.video.media.duration_us if case.video.media else None
         findings = check(said_by(_current(case).values()), duration_us=duration_us)
-        return list(RuleFindingSerializer(findings, many=True).data)
+        return list(RuleFindingSerializer(cast(Any, findings), many=True).data)
 
     def get_history(self, case: Case) -> list[dict[str, Any]]:
         return list(AuditEventSerializer(history(case)[:SHOWN_EVENTS], many=True).data)

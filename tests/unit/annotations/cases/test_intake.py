@@ -1,0 +1,294 @@
+import json
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.core.management import CommandError, call_command
+
+from annotations.cases import intake
+from annotations.cases.default_prompts import DEFAULT_PROMPTS
+from annotations.cases.intake import run_import
+from annotations.cases.kinds import Kind
+from annotations.cases.models import Answer, Case, CaseStatus, Guideline, prompt_version
+from annotations.cases.services import drafts
+from annotations.corpora.models import Corpus, ImportRejection, ImportRun, Media, Video, VideoFinding
+from annotations.corpora.services import begin_import
+from crashdesk.api.errors import Problem
+from crashdesk.audit.models import AuditEvent
+from crashdesk.jobs.models import Job
+from tests.shared_data import shared
+from tests.unit.annotations.cases.conversations import CALM, CRASH, FILE_OF, row, write
+
+pytestmark = pytest.mark.django_db
+TABLES = (Answer, Case, Corpus, Guideline, Job, Media, Video, VideoFinding)
+
+
+def silent(done: int, total: int | None, message: str) -> None:
+    assert total is None or 0 <= done <= total
+
+
+def import_(path: Path, format: str = "crashchat", corpus: str = "CrashChat") -> dict[str, Any]:  # noqa: A002
+    run = begin_import(corpus_name=corpus, format=format, path=path, by=None)
+    return run_import(run.pk, progress=silent)
+
+
+def contents() -> list[Any]:
+    return [list(table.objects.order_by("pk").values()) for table in TABLES]  # type: ignore[attr-defined]
+
+
+def test_conversations_become_videos_cases_and_answers(tmp_path: Path) -> None:
+    report = import_(write(tmp_path / "in", {"videos/cap_1_2.mp4": CRASH, "videos/d2city_1001_7.mp4": CALM}))
+    assert report["videos"] == {"new": 2, "known": 0, "lacking_media": 2}
+    assert report["cases"] == {"new": 2, "known": 0}
+    assert report["answers"] == {"new": 10, "known": 0, "new_absent": 2, "changed": 0}
+    assert report["rows"]["crash_recognition"] == {"Nexar": 2}
+    assert report["rejected"] == 0
+    crash, calm = Case.objects.order_by("video__name")
+    assert (crash.status, crash.lacks_media, crash.corpus.name) == ("new", True, "CrashChat")
+    assert calm.video.recording == "d2city_1001"
+    assert {kind: answer.value for kind, answer in drafts(crash).items()} == {
+        "crash_recognition": {"label": "yes"},
+        "crash_description": {"text": "car hits car."},
+        "causal_reasoning": {"text": "Speeding."},
+        "prevention_reasoning": {"text": "Slow down."},
+        "crash_localization": {"start_us": 1_900_000, "end_us": 4_000_000},
+        "pre_crash_localization": {"at_us": 400_000},
+    }
+    assert {a.kind: a.state for a in calm.answers.filter(value__isnull=True)} == {
+        "crash_localization": "absent",
+        "pre_crash_localization": "absent",
+    }
+    assert AuditEvent.objects.filter(verb="case.created").count() == 2
+
+
+def test_a_second_import_changes_nothing(tmp_path: Path) -> None:
+    folder = write(
+        tmp_path / "in", {"a.mp4": {**CRASH, "crash_localization": "2.0 - 2.0 seconds"}, "b.mp4": CALM}
+    )
+    (folder / "a.mp4").write_bytes(b"not really a clip")
+    import_(folder)
+    before = contents()
+    report = import_(folder)
+    assert contents() == before
+    assert report["videos"] == {"new": 0, "known": 2, "lacking_media": 1}
+    assert report["answers"] == {"new": 0, "known": 10, "new_absent": 0, "changed": 0}
+    assert report["findings"] == {"span_zero_length": 1}
+
+
+@pytest.mark.parametrize("stop_at", [1, 3, 6])
+def test_an_import_that_was_killed_goes_on_and_reports_as_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stop_at: int
+) -> None:
+    monkeypatch.setattr(intake, "BATCH", 2)
+    clips = {f"{n}.mp4": CRASH if n % 2 else CALM for n in range(6)}
+    run = begin_import(corpus_name="x", format="crashchat", path=write(tmp_path / "in", clips), by=None)
+    (tmp_path / "in" / "t_crash_recognition_test.json").write_text('[{"video": 3}]')
+    calls = 0
+
+    def die(done: int, total: int | None, message: str) -> None:
+        nonlocal calls
+        calls += 1
+        if calls == stop_at:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run_import(run.pk, progress=die)
+    report = run_import(run.pk, progress=silent)
+    assert report["videos"]["new"] == 6
+    assert report["answers"] == {"new": 30, "known": 0, "new_absent": 6, "changed": 0}
+    assert Answer.objects.count() == 36
+    assert report["rejected"] == 1 == run.rejections.count()
+
+
+def test_bad_rows_are_reported_and_the_rest_is_taken(tmp_path: Path) -> None:
+    folder = write(tmp_path / "in", {"a.mp4": CRASH})
+    rows = [row("b.mp4", "Perhaps"), {"video": []}, row("c.mp4", "No")]
+    (folder / FILE_OF["crash_recognition"]).write_text(json.dumps(rows))
+    (folder / "something else.json").write_text("[]")
+    report = import_(folder)
+    assert report["rejected"] == 3
+    assert list(ImportRejection.objects.values_list("file", "row", "field")) == [
+        ("something else.json", None, ""),
+        (FILE_OF["crash_recognition"], 1, "answer"),
+        (FILE_OF["crash_recognition"], 2, "video"),
+    ]
+    assert set(Video.objects.values_list("name", flat=True)) == {"a.mp4", "c.mp4"}
+
+
+def test_the_prompts_of_the_data_become_the_guideline(tmp_path: Path) -> None:
+    told = {"crash_recognition": "No", "causal_reasoning": "No accident, no cause."}
+    report = import_(write(tmp_path / "in", {"a.mp4": told}))
+    guideline = Guideline.objects.get()
+    assert {prompt.kind: prompt.text for prompt in guideline.prompts.all()} == {
+        **DEFAULT_PROMPTS,
+        "crash_recognition": "crash_recognition?",
+        "causal_reasoning": "causal_reasoning?",
+    }
+    assert report["prompts"]["crash_recognition"]["from"] == "data"
+    assert report["prompts"]["crash_description"]["from"] == "default"
+    assert Answer.objects.get(kind="crash_recognition").prompt_version == prompt_version("crash_recognition?")
+
+
+def test_a_later_import_of_clips_keeps_to_the_guideline(tmp_path: Path) -> None:
+    import_(write(tmp_path / "in", {"a.mp4": CRASH}))
+    clips = tmp_path / "clips"
+    clips.mkdir()
+    (clips / "a.mp4").write_bytes(b"bytes of a")
+    report = import_(clips, "folder")
+    case = Case.objects.get()
+    assert not case.lacks_media
+    assert report["prompts"]["crash_recognition"]["from"] == "guideline"
+    assert report["guideline"]["version"] == 1
+    assert report["media"] == {"new": 1, "known": 0}
+    assert Job.objects.get(kind="media").args == {"media_id": Media.objects.get().pk}
+
+
+def test_no_absence_is_made_up_where_a_row_said_something(tmp_path: Path) -> None:
+    told = {**CALM, "crash_localization": "somewhere", "pre_crash_localization": "1.0 seconds"}
+    report = import_(write(tmp_path / "in", {"a.mp4": told}))
+    assert report["answers"]["new_absent"] == 0
+    assert not Answer.objects.filter(kind=Kind.CRASH_LOCALIZATION).exists()
+    assert Answer.objects.get(kind=Kind.PRE_CRASH_LOCALIZATION).state == "valued"
+
+
+def test_a_corrected_answer_is_added_and_becomes_the_draft(tmp_path: Path) -> None:
+    import_(write(tmp_path / "in", {"a.mp4": {**CRASH, "crash_localization": "2.0 - 2.0 seconds"}}))
+    finding = VideoFinding.objects.get()
+    assert (finding.code, finding.subject, finding.severity) == (
+        "span_zero_length",
+        "crash_localization",
+        "info",
+    )
+    report = import_(write(tmp_path / "in", {"a.mp4": {**CRASH, "crash_localization": "2.0 - 3.0 seconds"}}))
+    assert report["answers"] == {"new": 1, "known": 5, "new_absent": 0, "changed": 1}
+    assert drafts(Case.objects.get())["crash_localization"].value == {
+        "start_us": 2_000_000,
+        "end_us": 3_000_000,
+    }
+    assert not VideoFinding.objects.exists()
+
+
+def test_a_reversed_span_is_imported_and_named(tmp_path: Path) -> None:
+    report = import_(write(tmp_path / "in", {"a.mp4": {**CRASH, "crash_localization": "3.0 - 2.0 seconds"}}))
+    assert report["findings"] == {"span_reversed": 1}
+    assert VideoFinding.objects.get().severity == "warning"
+
+
+def test_the_same_bytes_are_stored_once_and_named(tmp_path: Path) -> None:
+    for corpus in ("one", "two"):
+        folder = tmp_path / corpus
+        folder.mkdir()
+        (folder / "a.mp4").write_bytes(b"same")
+        (folder / "b.mp4").write_bytes(b"same")
+        import_(folder, "folder", corpus)
+    media = Media.objects.get()
+    assert Video.objects.filter(media=media).count() == 4
+    assert Job.objects.filter(kind="media").count() == 1
+    assert {(f.video.corpus.name, f.video.name, f.data["name"]) for f in VideoFinding.objects.all()} == {
+        ("one", "b.mp4", "a.mp4"),
+        ("two", "b.mp4", "a.mp4"),
+    }
+
+
+def test_other_bytes_under_a_known_name_are_refused(tmp_path: Path) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    (folder / "a.mp4").write_bytes(b"first")
+    import_(folder, "folder")
+    (folder / "a.mp4").write_bytes(b"second")
+    report = import_(folder, "folder")
+    assert report["rejected"] == 1
+    assert ImportRejection.objects.get().reason.startswith("holds other bytes")
+    assert Video.objects.get().media == Media.objects.get(size=5)
+
+
+def test_a_file_that_cannot_be_read_is_rejected(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    (folder / "a.mp4").write_bytes(b"first")
+
+    def refuse(path: Path) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(intake, "store", refuse)
+    assert import_(folder, "folder")["rejected"] == 1
+    assert ImportRejection.objects.get().reason == "cannot be read: Permission denied"
+
+
+def test_a_demo_corpus_comes_without_answers(tmp_path: Path) -> None:
+    (tmp_path / "videos").mkdir()
+    (tmp_path / "videos/a.mp4").write_bytes(b"a")
+    record = {
+        "file": "videos/a.mp4", "source": "demo-road", "recording": "r1", "fps": "30/1",
+        "truth": {"crash_recognition": {"state": "valued", "value": {"label": "yes"}}},
+    }  # fmt: skip
+    (tmp_path / "manifest.jsonl").write_text(json.dumps(record) + "\nnonsense\n")
+    report = import_(tmp_path, "demo", "demo")
+    video = Video.objects.get()
+    assert (video.source, video.recording, video.metadata) == ("demo-road", "r1", {"fps": "30/1"})
+    assert Case.objects.get().status == CaseStatus.NEW
+    assert not Answer.objects.exists()
+    assert report["rejected"] == 1
+
+
+def test_files_left_aside_are_told(tmp_path: Path) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    (folder / "manifest.json").write_text("{}")
+    report = import_(folder, "folder")
+    assert (report["left_aside"], report["left_aside_count"]) == (["manifest.json"], 1)
+
+
+def test_a_demo_without_manifest_and_a_folder_that_has_gone_are_problems(tmp_path: Path) -> None:
+    with pytest.raises(Problem, match=r"no manifest\.jsonl"):
+        import_(tmp_path, "demo")
+    run = ImportRun.objects.get()
+    ImportRun.objects.update(path=str(tmp_path / "gone"))
+    with pytest.raises(Problem, match="not there any more"):
+        run_import(run.pk, progress=silent)
+
+
+def test_the_command_prints_a_report(tmp_path: Path) -> None:
+    folder = write(tmp_path / "in", {"a.mp4": CRASH})
+    (folder / "odd.json").write_text("[]")
+    out, err = StringIO(), StringIO()
+    call_command("import_corpus", "CrashChat", "crashchat", str(folder), stdout=out, stderr=err)
+    text = out.getvalue()
+    assert "crash_recognition             1  Nexar 1" in text
+    assert "rejected                 1" in text
+    assert "odd.json: the file name tells no kind" in text
+    assert "100 %" in err.getvalue()
+    assert ImportRun.objects.get().finished_at is not None
+
+
+def test_the_command_says_what_is_missing(tmp_path: Path) -> None:
+    with pytest.raises(CommandError, match="There is no file or folder"):
+        call_command("import_corpus", "x", "crashchat", str(tmp_path / "none"))
+
+
+def test_queries_do_not_grow_with_the_rows_of_a_batch(
+    tmp_path: Path, django_assert_max_num_queries: Any
+) -> None:
+    folder = write(tmp_path / "in", {f"{n}.mp4": CRASH if n % 2 else CALM for n in range(200)})
+    with django_assert_max_num_queries(150):
+        import_(folder)
+
+
+@pytest.mark.slow
+def test_the_published_validation_files_are_imported_whole() -> None:
+    report = import_(shared("data", "crashchat"))
+    assert {kind: sum(counts.values()) for kind, counts in report["rows"].items()} == {
+        kind: 1139 if "localization" in kind else 1838 for kind in Kind.values
+    }
+    assert report["rows"]["crash_recognition"] == {
+        "D2City": 610,
+        "MM-AU-CAP": 955,
+        "MM-AU-DADA": 184,
+        "Nexar": 89,
+    }
+    assert report["videos"] == {"new": 1838, "known": 0, "lacking_media": 1838}
+    assert report["answers"] == {"new": 9630, "known": 0, "new_absent": 2 * 699, "changed": 0}
+    assert report["findings"] == {"span_zero_length": 6}
+    assert report["rejected"] == 0
+    assert Answer.objects.count() == 6 * 1838
