@@ -162,7 +162,7 @@ def load_base(base_path: str | Path, *, dtype: torch.dtype, attn: str) -> tuple[
 def _check_architecture(base_path: str | Path, found: str) -> None:
     if found == ARCHITECTURE:
         return
-    hint = "; this is the original layout: convert it to the transformers layout first"
+    hint = "; this is the original layout: convert it with python -m model_assist.crashchat.convert"
     raise WrongArchitectureError(
         f"{base_path}: expected a {ARCHITECTURE} model, found {found!r}{hint if 'videollama3' in found else ''}"
     )
