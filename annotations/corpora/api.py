@@ -163,7 +163,7 @@ class ImportViewSet(viewsets.ReadOnlyModelViewSet[ImportRun]):
         return Response(JobSerializer(job).data, status=202)
 
     @extend_schema(responses=ImportRejectionSerializer(many=True))
-    @action(detail=True, methods=["get"], filterset_class=None, filterset_fields=[])
+    @action(detail=True, methods=["get"], filterset_fields=[])
     def rejections(self, request: Request, pk: str) -> Response:
         """Every row that was not taken, page by page."""
         rows = ImportRejection.objects.filter(run=self.get_object())
