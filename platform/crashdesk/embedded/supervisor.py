@@ -18,6 +18,7 @@ from crashdesk.embedded.ports import command_line
 
 LOG_LIMIT_BYTES = 10 * 1024 * 1024
 POLL_S = 0.05
+READY_POLL_MAX_S = 0.5  # between two questions whether a slow process is ready
 BACKOFF_S = (0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
 STABLE_S = 60.0  # a process that ran this long starts again without delay
 FIRST_START_TRIES = 4
@@ -81,6 +82,7 @@ class _Running:
     ready_after_s: float | None = None
     log_offset: int = 0
     next_progress: float = 0.0
+    next_check: float = 0.0
     kill_at: float | None = None
 
 
@@ -207,7 +209,7 @@ class Supervisor:
             self._failure = f"{spec.name} cannot be started: {error}"
             return
         running.state = State.STARTING
-        running.started = time.monotonic()
+        running.started = running.next_check = time.monotonic()
         running.next_progress = running.started + PROGRESS_EVERY_S
         if self._guardian is not None:
             self._guardian.watch(running.process.pid)
@@ -235,6 +237,10 @@ class Supervisor:
     def _check_ready(self, running: _Running) -> None:
         spec = running.spec
         now = time.monotonic()
+        if now < running.next_check:
+            return
+        # ask often at first, then every half second: each answer of a broken server is a page of log
+        running.next_check = now + min(READY_POLL_MAX_S, (now - running.started) / 10)
         if not spec.once and self._is_ready(running):
             running.state = State.READY
             took = now - running.started
@@ -253,7 +259,7 @@ class Supervisor:
             )
         elif now > running.next_progress and not spec.to_terminal:
             running.next_progress = now + PROGRESS_EVERY_S
-            note = spec.progress() if spec.progress is not None else ""
+            note = spec.progress() if spec.progress is not None else f"see {self._log(spec.name)}"
             self._say(f"{spec.name}: starting for {now - running.started:.0f} s{note and ', ' + note}")
 
     def _is_ready(self, running: _Running) -> bool:

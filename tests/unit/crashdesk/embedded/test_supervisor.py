@@ -218,9 +218,9 @@ def test_a_follow_up_command_that_fails_gives_its_status(tmp_path: Path) -> None
 
 def test_serving_goes_on_after_a_follow_up_command(tmp_path: Path) -> None:
     code = """
-        import os, signal, subprocess, sys, threading
-        delay = "import os, signal, time; time.sleep(0.5); os.kill(int(os.sys.argv[1]), signal.SIGTERM)"
-        subprocess.Popen([sys.executable, "-S", "-c", "import os, sys; os.setsid(); " + delay, str(os.getppid())])
+        import os, subprocess, sys
+        later = "import os, signal, sys, time; time.sleep(0.5); os.kill(int(sys.argv[1]), signal.SIGTERM)"
+        subprocess.Popen([sys.executable, "-S", "-c", later, str(os.getppid())], start_new_session=True)
     """
     began = time.monotonic()
     supervisor = Supervisor([ProcessSpec("one", SLEEP)], tmp_path, say=print)
