@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any, TypedDict
 
+from django.apps import apps
 from django.db.models import Count, Max, Q
 from django.urls import reverse
 from django.utils import timezone
@@ -271,13 +272,23 @@ def failures() -> list[JobRow]:
     return [_job(job) for job in failed[:SHOWN_FAILURES]]
 
 
+SUBJECTS = {model._meta.model_name: str(model._meta.verbose_name) for model in apps.get_models()}
+
+
+def _happened(verb: str, subject_type: str) -> str:
+    """What happened, without naming the subject twice: 'case.ready' of a case is 'ready', 'answer.written' stays."""
+    about, _, what = verb.rpartition(".")
+    named = subject_type.startswith(about.replace("_", ""))
+    return _words(what if named else verb.replace(".", " "))
+
+
 def events() -> list[EventRow]:
     """The latest rows of the audit log."""
     rows = AuditEvent.objects.order_by("-id")[:SHOWN_EVENTS]
     return [
         {
-            "id": row.pk, "at": row.at.isoformat(), "actor": row.actor, "verb": _words(row.verb.rpartition(".")[2]),
-            "subject": f"{_words(row.subject_type)} {row.subject_id}",
+            "id": row.pk, "at": row.at.isoformat(), "actor": row.actor, "verb": _happened(row.verb, row.subject_type),
+            "subject": f"{SUBJECTS.get(row.subject_type, row.subject_type)} {row.subject_id}",
             "url": reverse("case", args=[row.subject_id]) if row.subject_type == "case" else "",
         }
         for row in rows

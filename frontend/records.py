@@ -15,6 +15,7 @@ from model_assist.registry.models import Evaluation, ModelVersion
 from model_assist.training.models import TrainingRun
 
 SHOWN = 6
+FORMATS = {ExportFormat.CRASHCHAT: "CrashChat", ExportFormat.PARQUET: "Parquet"}
 WIDTH, HEIGHT, MARGIN = 160, 36, 2
 
 
@@ -111,17 +112,19 @@ def corpora() -> QuerySet[Corpus]:
 
 
 def dataset_versions() -> list[DatasetVersion]:
-    """The newest versions with their exports, the sizes of their splits (`train_count` …), and `formats_left`:
-    the (value, name) of every format they have not been written in."""
+    """The newest versions with the sizes of their splits (`train_count` …), `files`: (name of the format, export),
+    and `formats_left`: (value, name) of every format they have not been written in."""
     sizes = {f"{split}_count": Count("records", filter=Q(records__split=split)) for split in Split.values}
     newest = DatasetVersion.objects.select_related("corpus", "guideline", "created_by").prefetch_related(
         "exports"
     )
     versions = list(newest.annotate(**sizes)[:SHOWN])
     for version in versions:
-        made = {export.format for export in version.exports.all()}
-        left = [choice for choice in ExportFormat.choices if choice[0] not in made]
-        vars(version)["formats_left"] = left
+        made = {export.format: export for export in version.exports.all()}
+        vars(version)["files"] = [(name, made[value]) for value, name in FORMATS.items() if value in made]
+        vars(version)["formats_left"] = [
+            (value.value, name) for value, name in FORMATS.items() if value not in made
+        ]
     return versions
 
 

@@ -100,6 +100,21 @@ def test_events_lead_to_their_case() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("verb", "subject_type", "words"),
+    [
+        ("dataset.frozen", "datasetversion", "dataset version 3 frozen"),
+        ("answer.written", "case", "case 3 answer written"),
+        ("training_run.started", "trainingrun", "training run 3 started"),
+        ("thing.gone", "vanished", "vanished 3 thing gone"),
+    ],
+)
+def test_events_read_as_words(verb: str, subject_type: str, words: str) -> None:
+    AuditEvent.objects.create(actor="ada", verb=verb, subject_type=subject_type, subject_id=3)
+    event = loop()["events"][0]
+    assert f"{event['subject']} {event['verb']}" == words
+
+
 def test_a_new_model_version_changes_the_revision() -> None:
     before = loop()["revision"]
     factories.make_model_version("other")

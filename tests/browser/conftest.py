@@ -1,0 +1,91 @@
+"""Chromium or Chrome of this machine, driven by Playwright against pytest-django's live server."""
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from django.test import Client
+from playwright.sync_api import Browser, Page, sync_playwright
+from pytest_django.live_server_helper import LiveServer
+
+from annotations.corpora.media_store import store
+from annotations.corpora.models import Media
+from annotations.corpora.services import process_media
+from crashdesk.accounts.models import User
+from tests.unit.annotations.corpora.media.clips import constant_clip
+
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+SIZE = {"width": 1360, "height": 900}
+SignIn = Callable[..., Page]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Everything here needs a browser and commits to the database, because the server answers in a thread."""
+    here = Path(__file__).parent
+    for item in items:
+        if item.path.is_relative_to(here):
+            item.add_marker(pytest.mark.browser)
+            item.add_marker(pytest.mark.django_db(transaction=True))
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    path = next((found for name in BROWSERS if (found := shutil.which(name))), None)
+    if path is None:
+        pytest.skip(
+            f"no browser: none of {', '.join(BROWSERS)} is on the PATH (e.g. apt-get install chromium)"
+        )
+    # Playwright's synchronous interface runs an event loop in this thread, which Django takes for a mistake.
+    os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "1"
+    with sync_playwright() as playwright:
+        started = playwright.chromium.launch(
+            executable_path=path,
+            args=["--no-sandbox", "--disable-dev-shm-usage", "--autoplay-policy=no-user-gesture-required"],
+        )
+        yield started
+        started.close()
+    del os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"]
+
+
+@pytest.fixture
+def page(browser: Browser, live_server: LiveServer) -> Iterator[Page]:
+    """A page of a fresh profile. Fails the test on any script error and on any request to another host."""
+    context = browser.new_context(base_url=live_server.url, viewport=SIZE, locale="en-GB")  # type: ignore[arg-type]
+    context.set_default_timeout(10_000)
+    page = context.new_page()
+    errors: list[str] = []
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    page.on(
+        "request",
+        lambda request: (
+            None if request.url.startswith((live_server.url, "data:")) else errors.append(request.url)
+        ),
+    )
+    yield page
+    context.close()
+    assert errors == []
+
+
+@pytest.fixture
+def sign_in(page: Page, live_server: LiveServer) -> SignIn:
+    """Sign somebody in without the form, and open an address."""
+
+    def open_as(user: User, address: str) -> Page:
+        client = Client()
+        client.force_login(user)
+        cookies = [{"name": n, "value": c.value, "url": live_server.url} for n, c in client.cookies.items()]
+        page.context.add_cookies(cookies)  # type: ignore[arg-type]
+        page.goto(address)
+        return page
+
+    return open_as
+
+
+@pytest.fixture
+def clip(transactional_db: None, tmp_path: Path) -> Media:
+    """A clip of 90 frames at 30 per second, every frame showing its number, through the real probe and proxy."""
+    stored = store(constant_clip(tmp_path / "clip.mp4", 90, gop=60, b_frames=2))
+    media = Media.objects.create(sha256=stored.sha256, size=stored.size, storage_name=stored.name)
+    return process_media(media.pk)
