@@ -60,7 +60,9 @@ class LabelStudioProjectSerializer(serializers.ModelSerializer[LabelStudioProjec
 
 
 class LabelStudioProjectViewSet(viewsets.ReadOnlyModelViewSet[LabelStudioProject]):
-    queryset = LabelStudioProject.objects.with_task_counts().select_related("corpus", "guideline")
+    queryset = (
+        LabelStudioProject.objects.with_task_counts().select_related("corpus", "guideline").order_by("id")
+    )
     serializer_class = LabelStudioProjectSerializer
     filterset_fields = ["corpus", "guideline"]
 
