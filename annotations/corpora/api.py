@@ -4,7 +4,9 @@ from pathlib import Path
 from typing import Any, cast
 
 import django_filters
-from django.db.models import Count, Exists, OuterRef, QuerySet
+from django.db import models
+from django.db.models import Count, Exists, OuterRef, QuerySet, Subquery
+from django.db.models.functions import Coalesce
 from django.http import Http404
 from django.http.response import HttpResponseBase
 from drf_spectacular.types import OpenApiTypes
@@ -44,8 +46,14 @@ class AnyAccept(BaseContentNegotiation):
         return renderers[0], renderers[0].media_type
 
 
+def counted(model: type[models.Model], foreign_key: str) -> Coalesce:
+    """How many rows of `model` point at the row at hand: counted only for the rows that a page shows."""
+    rows = model._default_manager.order_by().filter(**{foreign_key: OuterRef("pk")}).values(foreign_key)
+    return Coalesce(Subquery(rows.annotate(number=Count("pk")).values("number")), 0)
+
+
 class CorpusViewSet(viewsets.ReadOnlyModelViewSet[Corpus]):
-    queryset = Corpus.objects.annotate(video_count=Count("videos"))
+    queryset = Corpus.objects.annotate(video_count=counted(Video, "corpus")).order_by("name")
     filterset_fields = ["name"]
     lookup_value_regex = r"\d+"
     needs = {"create": Action.IMPORT}
@@ -102,7 +110,8 @@ class VideoViewSet(viewsets.ReadOnlyModelViewSet[Video]):
     queryset = (
         Video.objects.select_related("media")
         .defer("media__time_map")
-        .annotate(finding_count=Count("findings"))
+        .annotate(finding_count=counted(VideoFinding, "video"))
+        .order_by("id")
     )
     filterset_class = VideoFilter
     lookup_value_regex = r"\d+"
@@ -141,7 +150,7 @@ class VideoViewSet(viewsets.ReadOnlyModelViewSet[Video]):
 
 
 class ImportViewSet(viewsets.ReadOnlyModelViewSet[ImportRun]):
-    queryset = ImportRun.objects.annotate(rejection_count=Count("rejections"))
+    queryset = ImportRun.objects.annotate(rejection_count=counted(ImportRejection, "run")).order_by("-id")
     filterset_fields = ["corpus", "format", "job_id"]
     lookup_value_regex = r"\d+"
     needs = {"create": Action.IMPORT}
