@@ -140,7 +140,9 @@ def test_a_row_is_read_in_full() -> None:
         (row(answer="Yes\x00"), "value", "NUL"),
     ],
 )
-def test_a_bad_row_is_rejected_with_its_reason_and_the_next_is_read(bad: Any, field: str, reason: str) -> None:
+def test_a_bad_row_is_rejected_with_its_reason_and_the_next_is_read(
+    bad: Any, field: str, reason: str
+) -> None:
     rejection, answer = read([bad, row(video="videos/b.mp4")])
     assert isinstance(rejection, Rejection)
     assert (rejection.file, rejection.row, rejection.field) == ("f.json", 1, field)
@@ -155,7 +157,9 @@ def test_a_second_answer_for_a_clip_is_rejected() -> None:
     assert rejection.reason == "videos/a.mp4 is answered by row 1 already"
 
 
-@pytest.mark.parametrize(("content", "row_number"), [(b"", None), (b"{}", None), (b'"x"', None), (b"\xff\xfe[", None)])
+@pytest.mark.parametrize(
+    ("content", "row_number"), [(b"", None), (b"{}", None), (b'"x"', None), (b"\xff\xfe[", None)]
+)
 def test_a_file_that_is_no_list_is_rejected_whole(content: bytes, row_number: int | None) -> None:
     (rejection,) = read(content)
     assert isinstance(rejection, Rejection)

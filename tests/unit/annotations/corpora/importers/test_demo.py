@@ -21,7 +21,15 @@ def test_a_clip_comes_without_its_truth(tmp_path: Path) -> None:
         "tags": ["day", "crash"], "bad": None,
     }  # fmt: skip
     assert read(tmp_path, record) == [
-        VideoRow("manifest.jsonl", 1, "a.mp4", "demo-road", "r1", tmp_path / "a.mp4", {"tags": ["day"], "bad": None})
+        VideoRow(
+            "manifest.jsonl",
+            1,
+            "a.mp4",
+            "demo-road",
+            "r1",
+            tmp_path / "a.mp4",
+            {"tags": ["day"], "bad": None},
+        )
     ]
 
 
