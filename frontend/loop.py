@@ -23,6 +23,8 @@ SHOWN_GROUPS = 8
 SHOWN_FAILURES = 5
 SHOWN_EVENTS = 12
 FAILURES_FOR = timedelta(hours=24)
+BULK = {"prediction_run", "import"}
+"""Groups that hold a job per case or clip; the jobs of any other group are shown one by one."""
 OPEN = [JobState.QUEUED, JobState.RUNNING]
 IN_REVIEW = [
     CaseStatus.IN_REVIEW, CaseStatus.SUBMITTED, CaseStatus.RETURNED, CaseStatus.DISPUTED, CaseStatus.ADJUDICATING,
@@ -258,10 +260,10 @@ def _cancel_url(group: str) -> str:
 def work() -> tuple[list[GroupRow], list[JobRow]]:
     """Groups of several jobs, and single jobs: all that run, and those that wait outside such a group."""
     tally = _tally()
-    groups = [group for group in tally if group["total"] > 1]
-    alone = [group["name"] for group in tally if group["total"] == 1]
+    groups = [group for group in tally if group["total"] > 1 and group["name"].partition(":")[0] in BULK]
+    together = [group["name"] for group in groups]
     running = list(Job.objects.filter(state=JobState.RUNNING).order_by("id")[:SHOWN_JOBS])
-    waiting = Job.objects.filter(state=JobState.QUEUED, group__in=["", *alone]).order_by("priority", "id")
+    waiting = Job.objects.filter(state=JobState.QUEUED).exclude(group__in=together).order_by("priority", "id")
     return groups, [_job(job) for job in [*running, *waiting[: SHOWN_JOBS - len(running)]]]
 
 
