@@ -2,6 +2,7 @@
 
 import tempfile
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Final
@@ -12,7 +13,6 @@ from django.db.models import Max, QuerySet
 
 from annotations.cases.kinds import Kind
 from annotations.cases.models import (
-    Answer,
     ApprovedAnswer,
     AuthorKind,
     Case,
@@ -20,8 +20,7 @@ from annotations.cases.models import (
     Guideline,
     prompt_version,
 )
-from annotations.cases.rules import check
-from annotations.cases.services import said_by
+from annotations.cases.rules import Said, check
 from annotations.corpora.models import Corpus
 from annotations.datasets.exporters import crashchat, parquet
 from annotations.datasets.exporters.facts import Step, VersionFacts
@@ -29,6 +28,7 @@ from annotations.datasets.models import DatasetRecord, DatasetVersion, Export, E
 from annotations.datasets.records import (
     ContentChanged,
     Record,
+    RecordAnswer,
     content_hash,
     header_line,
     order_of,
@@ -47,6 +47,18 @@ EXPORTERS: Final[Mapping[str, ModuleType]] = {
     ExportFormat.PARQUET: parquet,
 }
 _BATCH: Final = 1000
+_AUTHOR_OF_ANSWER: Final = (
+    "answer__author_kind",
+    "answer__author__username",
+    "answer__model_version",
+    "answer__origin",
+)
+_AUTHOR_OF_DRAFT: Final = (
+    "answer__draft__author_kind",
+    "answer__draft__author__username",
+    "answer__draft__model_version",
+    "answer__draft__origin",
+)
 
 
 @transaction.atomic
@@ -131,41 +143,105 @@ def freeze(
     return version
 
 
-def _complete_cases(
-    corpus: Corpus, guideline: Guideline
-) -> tuple[list[tuple[Case, list[ApprovedAnswer]]], list[int]]:
-    """Approved cases with their six pointers, and the ids of those that lack some.
+@dataclass(frozen=True, slots=True)
+class _Approved:
+    """An approved case with its six answers as the record will hold them."""
+
+    case_id: int
+    video: str
+    sha256: str | None
+    source: str
+    recording: str
+    duration_us: int | None
+    answers: dict[str, RecordAnswer]
+
+
+def _complete_cases(corpus: Corpus, guideline: Guideline) -> tuple[list[_Approved], list[int]]:
+    """Approved cases with their six answers, and the ids of those that lack some.
 
     The cases are locked: none can be returned, and so none of their answers replaced, before this commits.
+    Plain rows, not models: a corpus has a hundred thousand answers.
     """
-    cases = list(
+    rows = (
         Case.objects.filter(corpus=corpus, guideline=guideline, status=CaseStatus.APPROVED)
         .select_for_update(no_key=True, of=("self",))
-        .select_related("video__media")
         .order_by("pk")
-    )
-    pointers: dict[int, list[ApprovedAnswer]] = {case.pk: [] for case in cases}
-    rows = ApprovedAnswer.objects.filter(case__in=cases).select_related(
-        "approved_by", "answer__author", "answer__draft__author"
-    )
-    for pointer in rows:
-        pointers[pointer.case_id].append(pointer)
-    six = set(Kind.values)
-    complete = [(case, pointers[case.pk]) for case in cases if {p.kind for p in pointers[case.pk]} == six]
-    have = {case.pk for case, _ in complete}
-    return complete, [case.pk for case in cases if case.pk not in have]
-
-
-def _refuse_broken_rules(complete: list[tuple[Case, list[ApprovedAnswer]]]) -> None:
-    broken: dict[str, list[str]] = {}
-    for case, pointers in complete:
-        media = case.video.media
-        findings = check(
-            said_by(pointer.answer for pointer in pointers), duration_us=media.duration_us if media else None
+        .values_list(
+            "pk",
+            "video__name",
+            "video__media__sha256",
+            "video__source",
+            "video__recording",
+            "video__media__duration_us",
         )
-        messages = [finding.message for finding in findings if finding.blocks]
+    )
+    cases = {row[0]: _Approved(*row, answers={}) for row in rows}
+    for case_id, kind, answer in _approved_answers(corpus, guideline):
+        if case_id in cases:
+            cases[case_id].answers[kind] = answer
+    six = set(Kind.values)
+    complete = [case for case in cases.values() if case.answers.keys() == six]
+    return complete, [case_id for case_id, case in cases.items() if case.answers.keys() != six]
+
+
+def _approved_answers(corpus: Corpus, guideline: Guideline) -> Iterator[tuple[int, str, RecordAnswer]]:
+    """(case id, kind, answer with lineage) of every approved answer, whatever its case's status."""
+    rows = ApprovedAnswer.objects.filter(case__corpus=corpus, case__guideline=guideline).values_list(
+        "case_id",
+        "kind",
+        "approved_at",
+        "approved_by__username",
+        "answer_id",
+        "answer__state",
+        "answer__value",
+        "answer__created_at",
+        "answer__adapter",
+        "answer__prompt_version",
+        *_AUTHOR_OF_ANSWER,
+        "answer__draft_id",
+        *_AUTHOR_OF_DRAFT,
+    )
+    for row in rows.iterator(chunk_size=_BATCH):
+        case_id, kind, approved_at, approved_by, answer_id, state, value, created_at, adapter, prompt = row[
+            :10
+        ]
+        answered_by, draft_id, drafted_by = row[10:14], row[14], row[15:19]
+        yield (
+            case_id,
+            kind,
+            {
+                "state": state,
+                "value": value,
+                "lineage": {
+                    "answer_id": answer_id,
+                    "author_kind": answered_by[0],
+                    "author": _author(*answered_by),
+                    "adapter": adapter,
+                    "prompt_version": prompt,
+                    "answered_at": utc_text(created_at),
+                    "draft_answer_id": draft_id,
+                    "draft_author_kind": drafted_by[0] or "",
+                    "draft_author": _author(*drafted_by) if draft_id else "",
+                    "approved_at": utc_text(approved_at),
+                    "approved_by": approved_by or "",
+                },
+            },
+        )
+
+
+def _author(kind: str, username: str | None, model_version: str, origin: str) -> str:
+    return {AuthorKind.PERSON: username or "", AuthorKind.MODEL: model_version}.get(AuthorKind(kind), origin)
+
+
+def _refuse_broken_rules(complete: list[_Approved]) -> None:
+    broken: dict[str, list[str]] = {}
+    for case in complete:
+        said = {kind: Said(answer["state"], answer["value"]) for kind, answer in case.answers.items()}
+        messages = [
+            finding.message for finding in check(said, duration_us=case.duration_us) if finding.blocks
+        ]
         if messages:
-            broken[case.video.name] = messages
+            broken[case.video] = messages
     if broken:
         raise Problem(
             "broken_rules",
@@ -174,59 +250,27 @@ def _refuse_broken_rules(complete: list[tuple[Case, list[ApprovedAnswer]]]) -> N
         )
 
 
-def _records(
-    complete: list[tuple[Case, list[ApprovedAnswer]]], corpus: Corpus, guideline: Guideline
-) -> dict[int, Record]:
+def _records(complete: list[_Approved], corpus: Corpus, guideline: Guideline) -> dict[int, Record]:
     """The record of every case, by case id."""
-    about: Any = {
-        "name": guideline.name,
-        "version": guideline.version,
-        "prompts": {prompt.kind: prompt.version for prompt in guideline.prompts.all()},
-    }
-    if missing := set(Kind.values) - set(about["prompts"]):
+    prompts = {prompt.kind: prompt.version for prompt in guideline.prompts.all()}
+    if missing := set(Kind.values) - set(prompts):
         raise Problem(
             "guideline_incomplete", f"{guideline} has no question for {', '.join(sorted(missing))}."
         )
-    records: dict[int, Record] = {}
-    for case, pointers in complete:
-        video, media = case.video, case.video.media
-        records[case.pk] = {
+    return {
+        case.case_id: {
             "corpus": corpus.name,
             "licence": corpus.licence,
-            "video": video.name,
-            "sha256": media.sha256 if media else None,
-            "source": video.source,
-            "recording": video.recording,
-            "duration_us": media.duration_us if media else None,
-            "guideline": about,
-            "answers": {
-                pointer.kind: {
-                    "state": pointer.answer.state,
-                    "value": pointer.answer.value,
-                    "lineage": {
-                        "answer_id": pointer.answer_id,
-                        "author_kind": pointer.answer.author_kind,
-                        "author": _author(pointer.answer),
-                        "adapter": pointer.answer.adapter,
-                        "prompt_version": pointer.answer.prompt_version,
-                        "answered_at": utc_text(pointer.answer.created_at),
-                        "draft_answer_id": pointer.answer.draft_id,
-                        "draft_author_kind": pointer.answer.draft.author_kind if pointer.answer.draft else "",
-                        "draft_author": _author(pointer.answer.draft) if pointer.answer.draft else "",
-                        "approved_at": utc_text(pointer.approved_at),
-                        "approved_by": pointer.approved_by.username if pointer.approved_by else "",
-                    },
-                }
-                for pointer in pointers
-            },
+            "video": case.video,
+            "sha256": case.sha256,
+            "source": case.source,
+            "recording": case.recording,
+            "duration_us": case.duration_us,
+            "guideline": {"name": guideline.name, "version": guideline.version, "prompts": prompts},
+            "answers": case.answers,
         }
-    return records
-
-
-def _author(answer: Answer) -> str:
-    if answer.author_kind == AuthorKind.PERSON:
-        return answer.author.username if answer.author else ""
-    return answer.model_version if answer.author_kind == AuthorKind.MODEL else answer.origin
+        for case in complete
+    }
 
 
 def _member(content: Record) -> Member:

@@ -45,6 +45,12 @@ def test_a_float_is_refused_and_named() -> None:
         record_line("train", record)
 
 
+@pytest.mark.parametrize("number", [2.0, float("nan"), float("inf"), 1e30])
+def test_every_kind_of_float_is_refused(number: float) -> None:
+    with pytest.raises(TypeError, match=r"record\.list\[1\]"):
+        canonical_bytes({"list": [1, number]})
+
+
 @given(st.sets(st.text(st.characters(exclude_categories=["Cs"]))), st.randoms(use_true_random=False))
 def test_the_hash_is_that_of_the_lines_sorted_by_video(names: set[str], random: object) -> None:
     rows = [("train", {"video": name}) for name in names]
