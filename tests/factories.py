@@ -23,7 +23,7 @@ from annotations.corpora.models import Corpus, Media, MediaState, Video
 from annotations.reviews.decisions import approve
 from annotations.reviews.services import record_submission
 from crashdesk.accounts.models import Role, User
-from model_assist.crashchat.engine import EngineSettings
+from model_assist.crashchat.settings import EngineSettings
 from model_assist.registry.models import ModelVersion
 from model_assist.registry.services import register
 

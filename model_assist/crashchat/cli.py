@@ -5,20 +5,12 @@ import json
 import sys
 from pathlib import Path
 
-from model_assist.crashchat.engine import ClipAnswers, Engine, EngineSettings
+from model_assist.crashchat.answers import ClipAnswers
+from model_assist.crashchat.engine import Engine
 from model_assist.crashchat.errors import CrashChatError
 from model_assist.crashchat.frames import FrameReader
 from model_assist.crashchat.model import load
-
-
-def find_adapters(folder: Path | None) -> dict[str, Path]:
-    """Adapters by name: the subfolders of `folder` that hold an adapter_config.json; {} for None."""
-    if folder is None:
-        return {}
-    found = sorted(p.parent for p in folder.glob("*/adapter_config.json"))
-    if not found:
-        raise CrashChatError(f"{folder}: no adapters (subfolders with adapter_config.json)")
-    return {p.name: p for p in found}
+from model_assist.crashchat.settings import EngineSettings, find_adapters
 
 
 def as_table(result: ClipAnswers) -> str:

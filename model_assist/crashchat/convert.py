@@ -20,8 +20,9 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoTokenizer, Qwen2Config, VideoLlama3Config, VideoLlama3VisionConfig
 
 from model_assist.crashchat.errors import AdapterError, CrashChatError, ModelLoadError
-from model_assist.crashchat.model import LORA_TARGETS, token_id
+from model_assist.crashchat.model import token_id
 from model_assist.crashchat.prompts import VIDEO_PAD
+from model_assist.crashchat.settings import LORA_TARGETS
 
 Weights = Mapping[str, torch.Tensor]
 

@@ -2,14 +2,13 @@
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from types import MappingProxyType
-from typing import Any, Final, Protocol, Self
+from typing import Final, Protocol
 
 import torch
 
 from model_assist.crashchat import kinds as k
+from model_assist.crashchat.answers import ClipAnswers, FramesUsed, KindAnswer
 from model_assist.crashchat.confidence import confidence
 from model_assist.crashchat.errors import AdapterError
 from model_assist.crashchat.frames import Frames
@@ -18,21 +17,9 @@ from model_assist.crashchat.parsing import parse_answer
 from model_assist.crashchat.prefix import Prefix, Trace, Watch, answer_batch, encode_clip, prefill
 from model_assist.crashchat.preprocess import preprocess
 from model_assist.crashchat.prompts import complete_prompts, prefix_text, prompt_version, suffix_text
+from model_assist.crashchat.settings import EngineSettings
 from model_assist.crashchat.sizing import PATCH
 
-DEFAULT_ROUTING: Final[Mapping[str, str]] = MappingProxyType(
-    {kind: "linguistic" for kind in k.LINGUISTIC} | {kind: "perception" for kind in k.PERCEPTION}
-)
-DEFAULT_LIMITS: Final[Mapping[str, int]] = MappingProxyType(
-    {
-        k.CRASH_RECOGNITION: 8,
-        k.CRASH_DESCRIPTION: 64,
-        k.CAUSAL_REASONING: 96,
-        k.PREVENTION_REASONING: 256,
-        k.CRASH_LOCALIZATION: 24,
-        k.PRE_CRASH_LOCALIZATION: 16,
-    }
-)
 CUT_OFF: Final = "the answer was cut off at the token limit"
 
 
@@ -40,95 +27,6 @@ class ClipReader(Protocol):
     """What the engine needs of a frame reader; `frames.FrameReader` is one."""
 
     def read(self, path: str | Path, *, fps: float, max_frames: int, max_tokens: int | None) -> Frames: ...
-
-
-@dataclass(frozen=True)
-class EngineSettings:
-    """How clips are sampled, routed and answered.  The defaults are CrashChat's published values.
-
-    max_tokens: visual token budget of a whole clip (10240 in training; the published evaluation used 16384).
-    max_new_tokens: limit per kind.  routing: adapter per kind.  gate_localisation: ask the two localisation
-    kinds only when recognition says yes.  prefill_chunk: tokens per prefill step, None for all at once.
-    """
-
-    fps: float = 10.0
-    max_frames: int = 96
-    max_tokens: int = 10240
-    max_new_tokens: Mapping[str, int] = field(default_factory=lambda: dict(DEFAULT_LIMITS))
-    routing: Mapping[str, str] = field(default_factory=lambda: dict(DEFAULT_ROUTING))
-    gate_localisation: bool = True
-    prefill_chunk: int | None = None
-
-    def __post_init__(self) -> None:
-        if self.fps <= 0 or self.max_frames < 1 or self.max_tokens < 1:
-            raise ValueError("fps, max_frames and max_tokens must be positive")
-        for kind in (*self.max_new_tokens, *self.routing):
-            k.check_kind(kind)
-        if any(n < 1 for n in self.max_new_tokens.values()):
-            raise ValueError("max_new_tokens must be positive")
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> Self:
-        """Settings from JSON (a model's crashdesk.json); partial tables are completed with the defaults.
-
-        Raises ValueError for names that are no setting.
-        """
-        unknown = set(values) - set(cls.__dataclass_fields__)
-        if unknown:
-            raise ValueError(f"unknown engine settings: {', '.join(sorted(unknown))}")
-        merged = dict(values)
-        merged["max_new_tokens"] = {**DEFAULT_LIMITS, **values.get("max_new_tokens", {})}
-        merged["routing"] = {**DEFAULT_ROUTING, **values.get("routing", {})}
-        return cls(**merged)
-
-    def to_dict(self) -> dict[str, Any]:
-        """The JSON that `from_dict` reads."""
-        return asdict(self)
-
-
-@dataclass(frozen=True)
-class KindAnswer:
-    """One answer with its evidence.  adapter is "" when the bare base model answered."""
-
-    kind: str
-    raw_text: str
-    state: k.State
-    value: dict[str, Any] | None
-    reason: str
-    confidence: float
-    confidence_detail: dict[str, Any]
-    adapter: str
-    prompt_version: str
-
-
-@dataclass(frozen=True)
-class FramesUsed:
-    """Which frames the model saw: how sampled, when (labels, microseconds), at what size, read by what."""
-
-    fps: float
-    count: int
-    times_us: list[int]
-    source_indices: list[int]
-    source_pts_us: list[int]
-    width: int
-    height: int
-    visual_tokens: int
-    reader: str
-    damaged: int
-
-
-@dataclass(frozen=True)
-class ClipAnswers:
-    """Everything the engine says about one clip; `timings` are seconds per stage."""
-
-    answers: dict[str, KindAnswer]
-    frames: FramesUsed
-    duration_us: int
-    timings: dict[str, float]
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain JSON-ready data."""
-        return asdict(self)
 
 
 class Engine:

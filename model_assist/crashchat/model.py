@@ -25,15 +25,11 @@ from transformers import (
 
 from model_assist.crashchat.errors import AdapterError, ModelLoadError, WrongArchitectureError
 from model_assist.crashchat.prompts import TURN_END, VIDEO_PAD
+from model_assist.crashchat.settings import read_settings
 
 log = logging.getLogger(__name__)
 
 ARCHITECTURE: Final = "video_llama_3"
-SETTINGS_FILE: Final = "crashdesk.json"
-LORA_TARGETS: Final = (
-    r"model\.language_model\.layers\.\d+\.(self_attn\.(q|k|v|o)_proj|mlp\.(gate|up|down)_proj)"
-)
-"""Every linear layer of the language model and nothing of the vision tower (plain suffixes match both)."""
 
 
 @dataclass
@@ -109,20 +105,6 @@ def choose_attention(device: torch.device) -> str:
     if device.type == "cuda" and importlib.util.find_spec("flash_attn") is not None:
         return "flash_attention_2"
     return "sdpa"
-
-
-def read_settings(base_path: str | Path) -> dict[str, Any]:
-    """The engine settings shipped with a model (crashdesk.json), or {} when there are none."""
-    path = Path(base_path) / SETTINGS_FILE
-    if not path.is_file():
-        return {}
-    try:
-        settings = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ModelLoadError(f"{path}: not valid JSON ({error})") from error
-    if not isinstance(settings, dict):
-        raise ModelLoadError(f"{path}: must hold a JSON object")
-    return settings
 
 
 def load_base(base_path: str | Path, *, dtype: torch.dtype, attn: str) -> tuple[Any, PreTrainedTokenizerBase]:

@@ -24,7 +24,6 @@ from transformers import (
     VideoLlama3VisionConfig,
 )
 
-from model_assist.crashchat.engine import EngineSettings
 from model_assist.crashchat.kinds import (
     ABSENT_TEXT,
     CAUSAL_REASONING,
@@ -35,8 +34,9 @@ from model_assist.crashchat.kinds import (
     PRE_CRASH_LOCALIZATION,
     PREVENTION_REASONING,
 )
-from model_assist.crashchat.model import SETTINGS_FILE, token_id
+from model_assist.crashchat.model import token_id
 from model_assist.crashchat.prompts import DEFAULT_PROMPTS, TURN_END, VIDEO_PAD, time_label
+from model_assist.crashchat.settings import SETTINGS_FILE, EngineSettings
 
 SPECIAL_TOKENS: Final = ("<|endoftext|>", "<|im_start|>", TURN_END, "<|image_pad|>", VIDEO_PAD)
 QWEN2_SPLIT: Final = (

@@ -18,7 +18,7 @@ from crashdesk.api.errors import Problem
 from crashdesk.audit.services import record
 from crashdesk.jobs.models import Job, JobState
 from crashdesk.jobs.services import cancel_group, enqueue_many
-from model_assist.crashchat.engine import ClipAnswers
+from model_assist.crashchat.answers import ClipAnswers
 from model_assist.predictions.models import CasePrediction, PredictionRun
 from model_assist.registry.models import ModelVersion
 from model_assist.registry.services import in_use

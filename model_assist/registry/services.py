@@ -13,10 +13,8 @@ from crashdesk.accounts.models import User
 from crashdesk.api.errors import Problem
 from crashdesk.audit.services import record
 from crashdesk.storage.files import sha256_of
-from model_assist.crashchat.cli import find_adapters
-from model_assist.crashchat.engine import EngineSettings
 from model_assist.crashchat.errors import ModelLoadError
-from model_assist.crashchat.model import read_settings
+from model_assist.crashchat.settings import EngineSettings, find_adapters, read_settings
 from model_assist.registry.models import ModelVersion, Promotion
 
 

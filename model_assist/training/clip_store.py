@@ -6,10 +6,11 @@ from typing import Any
 
 import torch
 
-from model_assist.crashchat.engine import ClipReader, EngineSettings
+from model_assist.crashchat.engine import ClipReader
 from model_assist.crashchat.prefix import encode_clip
 from model_assist.crashchat.preprocess import ClipInputs, preprocess
 from model_assist.crashchat.prompts import prefix_text
+from model_assist.crashchat.settings import EngineSettings
 from model_assist.training.answer_loss import TrainingClip, tokenize
 from model_assist.training.examples import ClipExamples
 

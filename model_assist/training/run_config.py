@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from model_assist.crashchat.kinds import ALL, LINGUISTIC, PERCEPTION
-from model_assist.crashchat.model import LORA_TARGETS
+from model_assist.crashchat.settings import LORA_TARGETS
 
 FULL = "full"
 """The name under which a run that trains all weights reports its progress."""

@@ -50,7 +50,7 @@ def start_training(
     unknown = sorted(set(params) - TUNABLE)
     if unknown:
         raise Problem(
-            "invalid", "Unknown hyper-parameters.", fields=dict.fromkeys(unknown, ["unknown"]), status=400
+            "invalid", "Unknown hyper-parameters.", fields={key: ["unknown"] for key in unknown}, status=400
         )
     try:
         RunConfig(base="", examples="", output="", **params)

@@ -206,6 +206,11 @@ SPECTACULAR_SETTINGS = {
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "REDOC_DIST": "SIDECAR",
     "COMPONENT_SPLIT_REQUEST": True,
+    "ENUM_NAME_OVERRIDES": {
+        "ImportFormatEnum": "annotations.corpora.models.ImportFormat",
+        "ExportFormatEnum": "annotations.datasets.models.ExportFormat",
+        "SplitEnum": "annotations.datasets.models.Split",
+    },
 }
 
 LOGGING = {

@@ -46,10 +46,10 @@ class Loop:
         return found
 
     def import_folder(self, name: str, import_format: str, folder: Path) -> dict[str, Any]:
-        started = self.client.post("imports", {"corpus": name, "format": import_format, "path": str(folder)})
-        self.client.wait_for_job(started["job"]["id"])
+        job = self.client.post("imports", {"corpus": name, "format": import_format, "path": str(folder)})
+        self.client.wait_for_job(job["id"])
         self.client.wait_until("clips are probed", lambda: not self.waiting_for_media(name), timeout_s=300)
-        found: dict[str, Any] = self.client.get(f"imports/{started['id']}")
+        found: dict[str, Any] = self.client.get(f"imports/{job['args']['import_run_id']}")
         return found
 
     def waiting_for_media(self, name: str) -> bool:
@@ -215,7 +215,7 @@ def test_approval_by_the_rules_and_by_role(loop: Loop) -> None:
     with pytest.raises(ApiError, match="role"):
         loop.stack.client("annotator").post(f"cases/{ids[0]}/approve")
     results = loop.stack.client("lead").post("cases/approve", {"ids": ids})["results"]
-    assert [row for row in results if not row["ok"]] == []
+    assert [row for row in results if not row["approved"]] == []
     assert {len(loop.case(case_id)["approved"]) for case_id in ids} == {6}
 
 
@@ -246,7 +246,7 @@ def test_freeze_export_and_reimport_give_the_same_answers(loop: Loop, tmp_path: 
     imported = {}
     for case in loop.cases("back"):
         detail = loop.case(case["id"])
-        imported[detail["video_name"]] = {
+        imported[detail["video"]["name"]] = {
             answer["kind"]: (answer["state"], json.dumps(answer["value"], sort_keys=True))
             for answer in detail["answers"]
         }

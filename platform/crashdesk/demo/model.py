@@ -11,7 +11,9 @@ from pathlib import Path
 
 from crashdesk.demo.console import Console
 
-CLIPS, SEED, SECONDS = 24, 4711, 75
+CLIPS, SEED, SECONDS = 24, 4711, 600
+FILE_WORDS = {"causal_reasoning": "cause_reasoning"}
+"""Where the conversation files call a kind by another name, as CrashChat's do."""
 
 
 def run(console: Console, *argv: str) -> None:
@@ -44,7 +46,7 @@ def write_examples(clips: Path, out: Path, prompts: Mapping[str, str]) -> int:
     """The generator's conversation files as training examples, asked in the guideline's own words."""
     lines = []
     for kind, prompt in prompts.items():
-        for row in json.loads((clips / f"demo_{kind}.json").read_text()):
+        for row in json.loads((clips / f"demo_{FILE_WORDS.get(kind, kind)}.json").read_text()):
             video, answer = row["video"][0], row["conversations"][1]["value"]
             lines.append(
                 json.dumps({"video": str(clips / video), "kind": kind, "prompt": prompt, "answer": answer})

@@ -18,7 +18,7 @@ FIELDS = {
 def read_manifest(folder: Path) -> dict[str, dict[str, Any]]:
     """The demo corpus's manifest by file name."""
     rows = [json.loads(line) for line in (folder / "manifest.jsonl").read_text().splitlines()]
-    return {row["video"]: row for row in rows}
+    return {row["file"]: row for row in rows}
 
 
 def frame_of(time_us: int, fps: Fraction) -> int:

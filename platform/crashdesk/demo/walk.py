@@ -77,12 +77,12 @@ class Walk:
         return f"{len(read_manifest(self.folder))} files in {self.folder}"
 
     def import_clips(self) -> str:
-        started = self.client.post("imports", {"corpus": CORPUS, "format": "demo", "path": str(self.folder)})
-        self._wait_for(started["job"]["id"])
+        job = self.client.post("imports", {"corpus": CORPUS, "format": "demo", "path": str(self.folder)})
+        self._wait_for(job["id"])
         corpus = self._corpus()
         self._settle("new", corpus)
         counts = self._statuses(corpus)
-        report = self.client.get(f"imports/{started['id']}")["report"]
+        report = self.client.get(f"imports/{job['args']['import_run_id']}")["report"]
         return f"{sum(counts.values())} cases: {self._words(counts)}; rejected {report['rejected']}"
 
     def model(self) -> str:
@@ -142,7 +142,7 @@ class Walk:
             case["id"] for case in self.client.all("cases", corpus=self._corpus()["id"], status="submitted")
         ]
         results = self.client.post("cases/approve", {"ids": cases})["results"] if cases else []
-        refused = [row for row in results if not row["ok"]]
+        refused = [row for row in results if not row["approved"]]
         return f"{len(results) - len(refused)} approved, {len(refused)} refused by the rules"
 
     def freeze(self) -> str:

@@ -4,6 +4,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from django.utils.module_loading import import_string
+
 if TYPE_CHECKING:
     from crashdesk.jobs.models import Job
     from crashdesk.jobs.running import Running
@@ -17,18 +19,30 @@ class Handler:
 
     `run` must be safe to start twice: a killed worker's job is started again. `gave_up` runs in the
     transaction that marks the job failed or cancelled.
+
+    `run` may be a dotted name: then its module is imported by the worker that first runs it, and the web
+    processes need not load what only one worker needs (torch takes seconds and hundreds of megabytes).
     """
 
     kind: str
     queue: str
-    run: Work
+    run: Work | str
     gave_up: Callable[["Job"], None] | None = None
+
+    def work(self) -> Work:
+        """The function that does the work. Raises ImportError when its dotted name leads nowhere."""
+        if isinstance(self.run, str):
+            found: Work = import_string(self.run)
+            return found
+        return self.run
 
 
 _HANDLERS: dict[str, Handler] = {}
 
 
-def register(kind: str, *, queue: str, run: Work, gave_up: Callable[["Job"], None] | None = None) -> None:
+def register(
+    kind: str, *, queue: str, run: Work | str, gave_up: Callable[["Job"], None] | None = None
+) -> None:
     """Declare a kind of job, once. Raises ValueError when two places claim one kind."""
     if kind in _HANDLERS:
         raise ValueError(f"job kind {kind!r} is declared twice")

@@ -28,7 +28,7 @@ def perform(job: Job) -> None:
     """Run a claimed job to one of its ends. Only the claim's holder may write the outcome."""
     try:
         with Running(job) as running:
-            result = handler_for(job.kind).run(running) or {}
+            result = handler_for(job.kind).work()(running) or {}
         if not services.finish(job, result):
             logger.warning(
                 "job %s (%s): finished after its lease was lost; outcome left alone", job.pk, job.kind

@@ -12,9 +12,9 @@ from crashdesk.api.errors import Problem
 from crashdesk.jobs.models import Job, JobState
 from crashdesk.jobs.services import claim_next
 from crashdesk.jobs.tasks import perform
-from model_assist.crashchat.engine import ClipAnswers, FramesUsed, KindAnswer
+from model_assist.crashchat.answers import ClipAnswers, FramesUsed, KindAnswer
 from model_assist.crashchat.errors import FrameReadError
-from model_assist.predictions import handlers, services
+from model_assist.predictions import services, work
 from model_assist.predictions.models import CasePrediction
 from tests.factories import CRASH, make_case, make_corpus, make_guideline, make_model_version, make_video
 
@@ -49,7 +49,7 @@ class Engine:
 @pytest.fixture
 def engine(monkeypatch: pytest.MonkeyPatch) -> Engine:
     engine = Engine()
-    monkeypatch.setattr(handlers, "engine_for", lambda version: engine)
+    monkeypatch.setattr(work, "engine_for", lambda version: engine)
     return engine
 
 
@@ -93,7 +93,7 @@ def test_doing_a_case_twice_writes_nothing_new(engine: Engine) -> None:
 
 
 def test_a_case_claimed_by_a_killed_worker_is_taken_over(engine: Engine) -> None:
-    run, (case_id,) = start()
+    run, (_case_id,) = start()
     case = CasePrediction.objects.get(run=run).case
     services.begin(case)
     assert case.status == CaseStatus.PREDICTING
@@ -103,7 +103,7 @@ def test_a_case_claimed_by_a_killed_worker_is_taken_over(engine: Engine) -> None
 
 
 def test_a_clip_that_cannot_be_read_gets_a_finding_and_the_others_go_on(engine: Engine) -> None:
-    run, case_ids = start(2)
+    run, _case_ids = start(2)
     engine.error = FrameReadError("the clip ends in the middle of a frame")
     job = run_next()
     assert (job.state, "middle of a frame" in job.error) == (JobState.FAILED, True)

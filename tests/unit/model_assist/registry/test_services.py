@@ -34,7 +34,7 @@ def test_promotion_replaces_and_can_be_rolled_back(engineer: User) -> None:
     promotion = services.promote(model_version=first, reason="worse at night", by=engineer)
     assert services.in_use() == first
     assert promotion.replaced == second
-    assert [event.verb for event in history(first)][0] == "model.promoted"
+    assert next(event.verb for event in history(first)) == "model.promoted"
     assert ModelVersion.objects.filter(in_use=True).count() == 1
 
 
