@@ -35,6 +35,9 @@ from crashdesk.jobs.running import Running
 
 logger = logging.getLogger(__name__)
 
+Annotation = tuple[int, str, datetime]
+"""Id, content hash and time of the last change."""
+
 OVERLAP = timedelta(seconds=10)
 FINDING = "labelstudio_annotation_refused"
 ID_BATCH = 200
@@ -94,7 +97,30 @@ def _changed_tasks(project: LabelStudioProject, client: Client, *, full: bool) -
         since = project.polled_until.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
         filters = [task_filter("updated_at", "greater", "Datetime", since)]
     for page in client.tasks(project.linked_id, filters):
-        yield from page
+        known = _known_annotations(project, page)
+        yield from (task for task in page if known.get(task["id"]) != _annotations_of(task))
+
+
+def _known_annotations(project: LabelStudioProject, page: list[dict[str, Any]]) -> dict[int, set[Annotation]]:
+    """By task id, the annotations we have taken in: a task that shows exactly these needs no second look."""
+    rows = LabelStudioTask.objects.filter(project=project, task_id__in=[task["id"] for task in page])
+    known: dict[int, set[Annotation]] = {}
+    for row in rows.prefetch_related("annotations"):
+        if row.task_id is not None:
+            known[row.task_id] = {
+                (one.annotation_id, one.content_hash, one.changed_at)
+                for one in row.annotations.all()
+                if one.deleted_at is None
+            }
+    return known
+
+
+def _annotations_of(task: dict[str, Any]) -> set[Annotation] | None:
+    """None where an annotation lacks what it needs to be compared: _take_in says what is wrong with it."""
+    try:
+        return {(one["id"], content_hash(one), _time(one["updated_at"])) for one in task["annotations"]}
+    except (KeyError, TypeError, Problem):
+        return None
 
 
 def _take_in(
