@@ -12,6 +12,7 @@ from annotations.cases.intake import run_import
 from annotations.cases.kinds import Kind
 from annotations.cases.models import Answer, Case, CaseStatus, Guideline, prompt_version
 from annotations.cases.services import drafts
+from annotations.corpora.demo.corpus import generate
 from annotations.corpora.models import Corpus, ImportRejection, ImportRun, Media, Video, VideoFinding
 from annotations.corpora.services import begin_import
 from crashdesk.api.errors import Problem
@@ -292,3 +293,21 @@ def test_the_published_validation_files_are_imported_whole() -> None:
     assert report["findings"] == {"span_zero_length": 6}
     assert report["rejected"] == 0
     assert Answer.objects.count() == 6 * 1838
+
+
+@pytest.mark.slow
+def test_the_generated_demo_corpus_is_imported_with_and_without_its_answers(tmp_path: Path) -> None:
+    generate(tmp_path, clips=3, seed=1)
+    report = import_(tmp_path, "demo", "demo")
+    assert report["rejected"] == 0
+    assert report["videos"] == {"new": 8, "known": 0, "lacking_media": 0}
+    assert report["media"]["new"] == 7
+    assert set(Video.objects.values_list("source", flat=True)) >= {
+        "demo-dashcam",
+        "demo-junction",
+        "demo-road",
+    }
+    told = import_(tmp_path, "crashchat", "demo")
+    assert told["rejected"] == 0
+    assert told["videos"] == {"new": 0, "known": 3, "lacking_media": 0}
+    assert told["answers"]["new"] + told["answers"]["new_absent"] == 3 * 6
