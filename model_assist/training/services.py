@@ -71,7 +71,9 @@ def start_training(
 
 
 def job_of(run: TrainingRun) -> Job:
-    """The job that carries the run's state and progress."""
+    """The job that carries the run's state and progress. Raises Problem when the run was never queued."""
+    if run.job_id is None:
+        raise Problem("not_queued", f"{run} was never queued.")
     return Job.objects.get(pk=run.job_id)
 
 

@@ -6,152 +6,400 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
     dependencies = [
-        ('corpora', '0001_initial'),
+        ("corpora", "0001_initial"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
     operations = [
         migrations.CreateModel(
-            name='Case',
+            name="Case",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('status', models.CharField(choices=[('new', 'New'), ('ready', 'Ready'), ('predicting', 'Predicting'), ('predicted', 'Predicted'), ('in_review', 'In Review'), ('submitted', 'Submitted'), ('returned', 'Returned'), ('disputed', 'Disputed'), ('adjudicating', 'Adjudicating'), ('approved', 'Approved'), ('excluded', 'Excluded')], default='new', max_length=12)),
-                ('status_changed_at', models.DateTimeField(auto_now_add=True)),
-                ('lacks_media', models.BooleanField(default=False, help_text='only annotations were imported: nothing to watch')),
-                ('excluded_reason', models.CharField(blank=True, max_length=300)),
-                ('returned_reason', models.CharField(blank=True, max_length=500)),
-                ('review_rank', models.PositiveIntegerField(help_text='order for reviewers, from the last selection round', null=True)),
-                ('created_at', models.DateTimeField(auto_now_add=True)),
-                ('corpus', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='cases', to='corpora.corpus')),
-                ('video', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='cases', to='corpora.video')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                (
+                    "status",
+                    models.CharField(
+                        choices=[
+                            ("new", "New"),
+                            ("ready", "Ready"),
+                            ("predicting", "Predicting"),
+                            ("predicted", "Predicted"),
+                            ("in_review", "In Review"),
+                            ("submitted", "Submitted"),
+                            ("returned", "Returned"),
+                            ("disputed", "Disputed"),
+                            ("adjudicating", "Adjudicating"),
+                            ("approved", "Approved"),
+                            ("excluded", "Excluded"),
+                        ],
+                        default="new",
+                        max_length=12,
+                    ),
+                ),
+                ("status_changed_at", models.DateTimeField(auto_now_add=True)),
+                (
+                    "lacks_media",
+                    models.BooleanField(
+                        default=False, help_text="only annotations were imported: nothing to watch"
+                    ),
+                ),
+                ("excluded_reason", models.CharField(blank=True, max_length=300)),
+                ("returned_reason", models.CharField(blank=True, max_length=500)),
+                (
+                    "review_rank",
+                    models.PositiveIntegerField(
+                        help_text="order for reviewers, from the last selection round", null=True
+                    ),
+                ),
+                ("created_at", models.DateTimeField(auto_now_add=True)),
+                (
+                    "corpus",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="cases", to="corpora.corpus"
+                    ),
+                ),
+                (
+                    "video",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="cases", to="corpora.video"
+                    ),
+                ),
             ],
             options={
-                'ordering': ['id'],
+                "ordering": ["id"],
             },
         ),
         migrations.CreateModel(
-            name='Answer',
+            name="Answer",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('kind', models.CharField(choices=[('crash_recognition', 'Crash Recognition'), ('crash_description', 'Crash Description'), ('causal_reasoning', 'Causal Reasoning'), ('prevention_reasoning', 'Prevention Reasoning'), ('crash_localization', 'Crash Localization'), ('pre_crash_localization', 'Pre Crash Localization')], max_length=30)),
-                ('state', models.CharField(choices=[('valued', 'Valued'), ('absent', 'Absent'), ('unparsable', 'Unparsable'), ('out_of_clip', 'Out Of Clip')], max_length=12)),
-                ('value', models.JSONField(null=True)),
-                ('reason', models.CharField(blank=True, help_text='why there is no usable value', max_length=300)),
-                ('created_at', models.DateTimeField(auto_now_add=True)),
-                ('author_kind', models.CharField(choices=[('model', 'Model'), ('person', 'Person'), ('import', 'Import')], max_length=10)),
-                ('origin', models.CharField(blank=True, help_text='stable key of what it came from: repeats find it again', max_length=120)),
-                ('raw_text', models.TextField(blank=True, help_text='what the model or the imported file literally said')),
-                ('confidence', models.FloatField(help_text='0 to 1, models only', null=True)),
-                ('confidence_detail', models.JSONField(default=dict)),
-                ('model_version', models.CharField(blank=True, max_length=100)),
-                ('adapter', models.CharField(blank=True, max_length=100)),
-                ('prompt_version', models.CharField(blank=True, max_length=12)),
-                ('frames', models.JSONField(default=dict, help_text='the frames the model saw: fps, times in microseconds, size, reader')),
-                ('author', models.ForeignKey(null=True, on_delete=django.db.models.deletion.PROTECT, to=settings.AUTH_USER_MODEL)),
-                ('draft', models.ForeignKey(help_text='what the person started from', null=True, on_delete=django.db.models.deletion.PROTECT, related_name='corrections', to='cases.answer')),
-                ('case', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='answers', to='cases.case')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                (
+                    "kind",
+                    models.CharField(
+                        choices=[
+                            ("crash_recognition", "Crash Recognition"),
+                            ("crash_description", "Crash Description"),
+                            ("causal_reasoning", "Causal Reasoning"),
+                            ("prevention_reasoning", "Prevention Reasoning"),
+                            ("crash_localization", "Crash Localization"),
+                            ("pre_crash_localization", "Pre Crash Localization"),
+                        ],
+                        max_length=30,
+                    ),
+                ),
+                (
+                    "state",
+                    models.CharField(
+                        choices=[
+                            ("valued", "Valued"),
+                            ("absent", "Absent"),
+                            ("unparsable", "Unparsable"),
+                            ("out_of_clip", "Out Of Clip"),
+                        ],
+                        max_length=12,
+                    ),
+                ),
+                ("value", models.JSONField(null=True)),
+                (
+                    "reason",
+                    models.CharField(blank=True, help_text="why there is no usable value", max_length=300),
+                ),
+                ("created_at", models.DateTimeField(auto_now_add=True)),
+                (
+                    "author_kind",
+                    models.CharField(
+                        choices=[("model", "Model"), ("person", "Person"), ("import", "Import")],
+                        max_length=10,
+                    ),
+                ),
+                (
+                    "origin",
+                    models.CharField(
+                        blank=True,
+                        help_text="stable key of what it came from: repeats find it again",
+                        max_length=120,
+                    ),
+                ),
+                (
+                    "raw_text",
+                    models.TextField(
+                        blank=True, help_text="what the model or the imported file literally said"
+                    ),
+                ),
+                ("confidence", models.FloatField(help_text="0 to 1, models only", null=True)),
+                ("confidence_detail", models.JSONField(default=dict)),
+                ("model_version", models.CharField(blank=True, max_length=100)),
+                ("adapter", models.CharField(blank=True, max_length=100)),
+                ("prompt_version", models.CharField(blank=True, max_length=12)),
+                (
+                    "frames",
+                    models.JSONField(
+                        default=dict,
+                        help_text="the frames the model saw: fps, times in microseconds, size, reader",
+                    ),
+                ),
+                (
+                    "author",
+                    models.ForeignKey(
+                        null=True, on_delete=django.db.models.deletion.PROTECT, to=settings.AUTH_USER_MODEL
+                    ),
+                ),
+                (
+                    "draft",
+                    models.ForeignKey(
+                        help_text="what the person started from",
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="corrections",
+                        to="cases.answer",
+                    ),
+                ),
+                (
+                    "case",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="answers", to="cases.case"
+                    ),
+                ),
             ],
             options={
-                'ordering': ['id'],
+                "ordering": ["id"],
             },
         ),
         migrations.CreateModel(
-            name='Guideline',
+            name="Guideline",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('name', models.CharField(max_length=100)),
-                ('version', models.PositiveIntegerField()),
-                ('text', models.TextField(blank=True, help_text='instructions for people, Markdown')),
-                ('created_at', models.DateTimeField(auto_now_add=True)),
-                ('created_by', models.ForeignKey(null=True, on_delete=django.db.models.deletion.PROTECT, to=settings.AUTH_USER_MODEL)),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("name", models.CharField(max_length=100)),
+                ("version", models.PositiveIntegerField()),
+                ("text", models.TextField(blank=True, help_text="instructions for people, Markdown")),
+                ("created_at", models.DateTimeField(auto_now_add=True)),
+                (
+                    "created_by",
+                    models.ForeignKey(
+                        null=True, on_delete=django.db.models.deletion.PROTECT, to=settings.AUTH_USER_MODEL
+                    ),
+                ),
             ],
             options={
-                'ordering': ['name', '-version'],
+                "ordering": ["name", "-version"],
             },
         ),
         migrations.AddField(
-            model_name='case',
-            name='guideline',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='cases', to='cases.guideline'),
+            model_name="case",
+            name="guideline",
+            field=models.ForeignKey(
+                on_delete=django.db.models.deletion.PROTECT, related_name="cases", to="cases.guideline"
+            ),
         ),
         migrations.CreateModel(
-            name='Prompt',
+            name="Prompt",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('kind', models.CharField(choices=[('crash_recognition', 'Crash Recognition'), ('crash_description', 'Crash Description'), ('causal_reasoning', 'Causal Reasoning'), ('prevention_reasoning', 'Prevention Reasoning'), ('crash_localization', 'Crash Localization'), ('pre_crash_localization', 'Pre Crash Localization')], max_length=30)),
-                ('text', models.TextField()),
-                ('version', models.CharField(max_length=12)),
-                ('guideline', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='prompts', to='cases.guideline')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                (
+                    "kind",
+                    models.CharField(
+                        choices=[
+                            ("crash_recognition", "Crash Recognition"),
+                            ("crash_description", "Crash Description"),
+                            ("causal_reasoning", "Causal Reasoning"),
+                            ("prevention_reasoning", "Prevention Reasoning"),
+                            ("crash_localization", "Crash Localization"),
+                            ("pre_crash_localization", "Pre Crash Localization"),
+                        ],
+                        max_length=30,
+                    ),
+                ),
+                ("text", models.TextField()),
+                ("version", models.CharField(max_length=12)),
+                (
+                    "guideline",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="prompts",
+                        to="cases.guideline",
+                    ),
+                ),
             ],
             options={
-                'ordering': ['id'],
+                "ordering": ["id"],
             },
         ),
         migrations.CreateModel(
-            name='ApprovedAnswer',
+            name="ApprovedAnswer",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('kind', models.CharField(choices=[('crash_recognition', 'Crash Recognition'), ('crash_description', 'Crash Description'), ('causal_reasoning', 'Causal Reasoning'), ('prevention_reasoning', 'Prevention Reasoning'), ('crash_localization', 'Crash Localization'), ('pre_crash_localization', 'Pre Crash Localization')], max_length=30)),
-                ('approved_at', models.DateTimeField(auto_now_add=True)),
-                ('answer', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='approvals', to='cases.answer')),
-                ('approved_by', models.ForeignKey(null=True, on_delete=django.db.models.deletion.PROTECT, to=settings.AUTH_USER_MODEL)),
-                ('case', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='approved', to='cases.case')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                (
+                    "kind",
+                    models.CharField(
+                        choices=[
+                            ("crash_recognition", "Crash Recognition"),
+                            ("crash_description", "Crash Description"),
+                            ("causal_reasoning", "Causal Reasoning"),
+                            ("prevention_reasoning", "Prevention Reasoning"),
+                            ("crash_localization", "Crash Localization"),
+                            ("pre_crash_localization", "Pre Crash Localization"),
+                        ],
+                        max_length=30,
+                    ),
+                ),
+                ("approved_at", models.DateTimeField(auto_now_add=True)),
+                (
+                    "answer",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="approvals",
+                        to="cases.answer",
+                    ),
+                ),
+                (
+                    "approved_by",
+                    models.ForeignKey(
+                        null=True, on_delete=django.db.models.deletion.PROTECT, to=settings.AUTH_USER_MODEL
+                    ),
+                ),
+                (
+                    "case",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="approved", to="cases.case"
+                    ),
+                ),
             ],
             options={
-                'ordering': ['id'],
-                'constraints': [models.UniqueConstraint(fields=('case', 'kind'), name='approved_once_per_kind')],
+                "ordering": ["id"],
+                "constraints": [
+                    models.UniqueConstraint(fields=("case", "kind"), name="approved_once_per_kind")
+                ],
             },
         ),
         migrations.AddIndex(
-            model_name='answer',
-            index=models.Index(fields=['case', 'kind', 'id'], name='cases_answe_case_id_4d5df2_idx'),
+            model_name="answer",
+            index=models.Index(fields=["case", "kind", "id"], name="cases_answe_case_id_4d5df2_idx"),
         ),
         migrations.AddConstraint(
-            model_name='answer',
-            constraint=models.UniqueConstraint(condition=models.Q(('author_kind', 'model')), fields=('case', 'kind', 'model_version', 'prompt_version'), name='model_answers_once'),
+            model_name="answer",
+            constraint=models.UniqueConstraint(
+                condition=models.Q(("author_kind", "model")),
+                fields=("case", "kind", "model_version", "prompt_version"),
+                name="model_answers_once",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='answer',
-            constraint=models.UniqueConstraint(condition=models.Q(('origin', ''), _negated=True), fields=('case', 'kind', 'origin'), name='answer_once_per_origin'),
+            model_name="answer",
+            constraint=models.UniqueConstraint(
+                condition=models.Q(("origin", ""), _negated=True),
+                fields=("case", "kind", "origin"),
+                name="answer_once_per_origin",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='answer',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('author__isnull', False), ('author_kind', 'person')), models.Q(models.Q(('author_kind', 'person'), _negated=True), ('author__isnull', True)), _connector='OR'), name='person_answers_have_an_author'),
+            model_name="answer",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    models.Q(("author__isnull", False), ("author_kind", "person")),
+                    models.Q(models.Q(("author_kind", "person"), _negated=True), ("author__isnull", True)),
+                    _connector="OR",
+                ),
+                name="person_answers_have_an_author",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='answer',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('author_kind', 'model'), models.Q(('model_version', ''), _negated=True)), models.Q(models.Q(('author_kind', 'model'), _negated=True), ('model_version', '')), _connector='OR'), name='model_answers_name_their_model'),
+            model_name="answer",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    models.Q(("author_kind", "model"), models.Q(("model_version", ""), _negated=True)),
+                    models.Q(models.Q(("author_kind", "model"), _negated=True), ("model_version", "")),
+                    _connector="OR",
+                ),
+                name="model_answers_name_their_model",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='answer',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('state__in', ['valued', 'out_of_clip']), ('value__isnull', False)), models.Q(('state__in', ['absent', 'unparsable']), ('value__isnull', True)), _connector='OR'), name='answer_value_fits_state'),
+            model_name="answer",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    models.Q(("state__in", ["valued", "out_of_clip"]), ("value__isnull", False)),
+                    models.Q(("state__in", ["absent", "unparsable"]), ("value__isnull", True)),
+                    _connector="OR",
+                ),
+                name="answer_value_fits_state",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='guideline',
-            constraint=models.UniqueConstraint(fields=('name', 'version'), name='guideline_version_once'),
+            model_name="guideline",
+            constraint=models.UniqueConstraint(fields=("name", "version"), name="guideline_version_once"),
         ),
         migrations.AddIndex(
-            model_name='case',
-            index=models.Index(fields=['corpus', 'status'], name='cases_case_corpus__934ae7_idx'),
+            model_name="case",
+            index=models.Index(fields=["corpus", "status"], name="cases_case_corpus__934ae7_idx"),
         ),
         migrations.AddConstraint(
-            model_name='case',
-            constraint=models.UniqueConstraint(fields=('video', 'guideline'), name='case_once_per_guideline'),
+            model_name="case",
+            constraint=models.UniqueConstraint(fields=("video", "guideline"), name="case_once_per_guideline"),
         ),
         migrations.AddConstraint(
-            model_name='case',
-            constraint=models.CheckConstraint(condition=models.Q(('status__in', ['new', 'ready', 'predicting', 'predicted', 'in_review', 'submitted', 'returned', 'disputed', 'adjudicating', 'approved', 'excluded'])), name='case_status_known'),
+            model_name="case",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    (
+                        "status__in",
+                        [
+                            "new",
+                            "ready",
+                            "predicting",
+                            "predicted",
+                            "in_review",
+                            "submitted",
+                            "returned",
+                            "disputed",
+                            "adjudicating",
+                            "approved",
+                            "excluded",
+                        ],
+                    )
+                ),
+                name="case_status_known",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='case',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('status', 'excluded'), models.Q(('excluded_reason', ''), _negated=True)), models.Q(models.Q(('status', 'excluded'), _negated=True), ('excluded_reason', '')), _connector='OR'), name='case_excluded_with_reason'),
+            model_name="case",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    models.Q(("status", "excluded"), models.Q(("excluded_reason", ""), _negated=True)),
+                    models.Q(models.Q(("status", "excluded"), _negated=True), ("excluded_reason", "")),
+                    _connector="OR",
+                ),
+                name="case_excluded_with_reason",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='prompt',
-            constraint=models.UniqueConstraint(fields=('guideline', 'kind'), name='prompt_once_per_kind'),
+            model_name="prompt",
+            constraint=models.UniqueConstraint(fields=("guideline", "kind"), name="prompt_once_per_kind"),
         ),
     ]

@@ -6,7 +6,6 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
     dependencies = [
@@ -15,131 +14,278 @@ class Migration(migrations.Migration):
 
     operations = [
         migrations.CreateModel(
-            name='Corpus',
+            name="Corpus",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('name', models.CharField(max_length=100, unique=True)),
-                ('licence', models.CharField(blank=True, max_length=200)),
-                ('terms', models.TextField(blank=True)),
-                ('created_at', models.DateTimeField(auto_now_add=True)),
-                ('created_by', models.ForeignKey(null=True, on_delete=django.db.models.deletion.PROTECT, to=settings.AUTH_USER_MODEL)),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("name", models.CharField(max_length=100, unique=True)),
+                ("licence", models.CharField(blank=True, max_length=200)),
+                ("terms", models.TextField(blank=True)),
+                ("created_at", models.DateTimeField(auto_now_add=True)),
+                (
+                    "created_by",
+                    models.ForeignKey(
+                        null=True, on_delete=django.db.models.deletion.PROTECT, to=settings.AUTH_USER_MODEL
+                    ),
+                ),
             ],
             options={
-                'verbose_name_plural': 'corpora',
-                'ordering': ['name'],
+                "verbose_name_plural": "corpora",
+                "ordering": ["name"],
             },
         ),
         migrations.CreateModel(
-            name='ImportRun',
+            name="ImportRun",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('format', models.CharField(choices=[('demo', 'Demo'), ('crashchat', 'Crashchat'), ('folder', 'Folder')], max_length=20)),
-                ('path', models.CharField(help_text='folder on the server, below an import root', max_length=500)),
-                ('job_id', models.BigIntegerField(null=True)),
-                ('report', models.JSONField(default=dict)),
-                ('created_at', models.DateTimeField(auto_now_add=True)),
-                ('finished_at', models.DateTimeField(null=True)),
-                ('corpus', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='imports', to='corpora.corpus')),
-                ('created_by', models.ForeignKey(null=True, on_delete=django.db.models.deletion.PROTECT, to=settings.AUTH_USER_MODEL)),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                (
+                    "format",
+                    models.CharField(
+                        choices=[("demo", "Demo"), ("crashchat", "Crashchat"), ("folder", "Folder")],
+                        max_length=20,
+                    ),
+                ),
+                (
+                    "path",
+                    models.CharField(help_text="folder on the server, below an import root", max_length=500),
+                ),
+                ("job_id", models.BigIntegerField(null=True)),
+                ("report", models.JSONField(default=dict)),
+                ("created_at", models.DateTimeField(auto_now_add=True)),
+                ("finished_at", models.DateTimeField(null=True)),
+                (
+                    "corpus",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="imports",
+                        to="corpora.corpus",
+                    ),
+                ),
+                (
+                    "created_by",
+                    models.ForeignKey(
+                        null=True, on_delete=django.db.models.deletion.PROTECT, to=settings.AUTH_USER_MODEL
+                    ),
+                ),
             ],
             options={
-                'ordering': ['-id'],
+                "ordering": ["-id"],
             },
         ),
         migrations.CreateModel(
-            name='ImportRejection',
+            name="ImportRejection",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('file', models.CharField(max_length=300)),
-                ('row', models.PositiveIntegerField(help_text='from 1; empty when the whole file is meant', null=True)),
-                ('field', models.CharField(blank=True, max_length=60)),
-                ('reason', models.CharField(max_length=500)),
-                ('run', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='rejections', to='corpora.importrun')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("file", models.CharField(max_length=300)),
+                (
+                    "row",
+                    models.PositiveIntegerField(
+                        help_text="from 1; empty when the whole file is meant", null=True
+                    ),
+                ),
+                ("field", models.CharField(blank=True, max_length=60)),
+                ("reason", models.CharField(max_length=500)),
+                (
+                    "run",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="rejections",
+                        to="corpora.importrun",
+                    ),
+                ),
             ],
             options={
-                'ordering': ['id'],
+                "ordering": ["id"],
             },
         ),
         migrations.CreateModel(
-            name='Media',
+            name="Media",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('sha256', models.CharField(max_length=64, unique=True)),
-                ('size', models.PositiveBigIntegerField(help_text='bytes')),
-                ('storage_name', models.CharField(max_length=200)),
-                ('state', models.CharField(choices=[('pending', 'Pending'), ('ready', 'Ready'), ('unusable', 'Unusable')], default='pending', max_length=10)),
-                ('container', models.CharField(blank=True, max_length=60)),
-                ('codec', models.CharField(blank=True, max_length=30)),
-                ('width', models.PositiveIntegerField(help_text='pixels, after rotation', null=True)),
-                ('height', models.PositiveIntegerField(help_text='pixels, after rotation', null=True)),
-                ('rotation', models.SmallIntegerField(default=0, help_text='degrees')),
-                ('has_audio', models.BooleanField(default=False)),
-                ('variable_rate', models.BooleanField(default=False)),
-                ('fps_num', models.PositiveBigIntegerField(help_text='average frames per second, numerator', null=True)),
-                ('fps_den', models.PositiveBigIntegerField(null=True)),
-                ('frame_count', models.PositiveIntegerField(null=True)),
-                ('duration_us', models.PositiveBigIntegerField(null=True)),
-                ('start_us', models.BigIntegerField(help_text='presentation time of the first frame in the file', null=True)),
-                ('time_map', models.BinaryField(help_text='presentation time of every frame, see media/timemap.py', null=True)),
-                ('proxy_name', models.CharField(blank=True, help_text='what browsers play', max_length=200)),
-                ('proxy_fps_num', models.PositiveBigIntegerField(null=True)),
-                ('proxy_fps_den', models.PositiveBigIntegerField(null=True)),
-                ('proxy_frame_count', models.PositiveIntegerField(null=True)),
-                ('thumbnail_name', models.CharField(blank=True, max_length=200)),
-                ('created_at', models.DateTimeField(auto_now_add=True)),
-                ('probed_at', models.DateTimeField(null=True)),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("sha256", models.CharField(max_length=64, unique=True)),
+                ("size", models.PositiveBigIntegerField(help_text="bytes")),
+                ("storage_name", models.CharField(max_length=200)),
+                (
+                    "state",
+                    models.CharField(
+                        choices=[("pending", "Pending"), ("ready", "Ready"), ("unusable", "Unusable")],
+                        default="pending",
+                        max_length=10,
+                    ),
+                ),
+                ("container", models.CharField(blank=True, max_length=60)),
+                ("codec", models.CharField(blank=True, max_length=30)),
+                ("width", models.PositiveIntegerField(help_text="pixels, after rotation", null=True)),
+                ("height", models.PositiveIntegerField(help_text="pixels, after rotation", null=True)),
+                ("rotation", models.SmallIntegerField(default=0, help_text="degrees")),
+                ("has_audio", models.BooleanField(default=False)),
+                ("variable_rate", models.BooleanField(default=False)),
+                (
+                    "fps_num",
+                    models.PositiveBigIntegerField(
+                        help_text="average frames per second, numerator", null=True
+                    ),
+                ),
+                ("fps_den", models.PositiveBigIntegerField(null=True)),
+                ("frame_count", models.PositiveIntegerField(null=True)),
+                ("duration_us", models.PositiveBigIntegerField(null=True)),
+                (
+                    "start_us",
+                    models.BigIntegerField(
+                        help_text="presentation time of the first frame in the file", null=True
+                    ),
+                ),
+                (
+                    "time_map",
+                    models.BinaryField(
+                        help_text="presentation time of every frame, see media/timemap.py", null=True
+                    ),
+                ),
+                ("proxy_name", models.CharField(blank=True, help_text="what browsers play", max_length=200)),
+                ("proxy_fps_num", models.PositiveBigIntegerField(null=True)),
+                ("proxy_fps_den", models.PositiveBigIntegerField(null=True)),
+                ("proxy_frame_count", models.PositiveIntegerField(null=True)),
+                ("thumbnail_name", models.CharField(blank=True, max_length=200)),
+                ("created_at", models.DateTimeField(auto_now_add=True)),
+                ("probed_at", models.DateTimeField(null=True)),
             ],
             options={
-                'verbose_name_plural': 'media',
-                'constraints': [models.CheckConstraint(condition=models.Q(models.Q(('state', 'ready'), _negated=True), models.Q(('duration_us__isnull', False), ('proxy_fps_num__isnull', False), ('time_map__isnull', False), models.Q(('proxy_name', ''), _negated=True)), _connector='OR'), name='media_ready_has_time_map_and_proxy')],
+                "verbose_name_plural": "media",
+                "constraints": [
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            models.Q(("state", "ready"), _negated=True),
+                            models.Q(
+                                ("duration_us__isnull", False),
+                                ("proxy_fps_num__isnull", False),
+                                ("time_map__isnull", False),
+                                models.Q(("proxy_name", ""), _negated=True),
+                            ),
+                            _connector="OR",
+                        ),
+                        name="media_ready_has_time_map_and_proxy",
+                    )
+                ],
             },
         ),
         migrations.CreateModel(
-            name='Video',
+            name="Video",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('name', models.CharField(help_text="path or file name in the corpus's own files", max_length=300)),
-                ('source', models.CharField(blank=True, help_text='e.g. MM-AU-CAP', max_length=100)),
-                ('recording', models.CharField(help_text='the footage it was cut from: must not straddle dataset splits', max_length=200)),
-                ('metadata', models.JSONField(default=dict)),
-                ('created_at', models.DateTimeField(auto_now_add=True)),
-                ('corpus', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='videos', to='corpora.corpus')),
-                ('media', models.ForeignKey(null=True, on_delete=django.db.models.deletion.PROTECT, related_name='videos', to='corpora.media')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                (
+                    "name",
+                    models.CharField(help_text="path or file name in the corpus's own files", max_length=300),
+                ),
+                ("source", models.CharField(blank=True, help_text="e.g. MM-AU-CAP", max_length=100)),
+                (
+                    "recording",
+                    models.CharField(
+                        help_text="the footage it was cut from: must not straddle dataset splits",
+                        max_length=200,
+                    ),
+                ),
+                ("metadata", models.JSONField(default=dict)),
+                ("created_at", models.DateTimeField(auto_now_add=True)),
+                (
+                    "corpus",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="videos",
+                        to="corpora.corpus",
+                    ),
+                ),
+                (
+                    "media",
+                    models.ForeignKey(
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="videos",
+                        to="corpora.media",
+                    ),
+                ),
             ],
             options={
-                'ordering': ['id'],
+                "ordering": ["id"],
             },
         ),
         migrations.CreateModel(
-            name='VideoFinding',
+            name="VideoFinding",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('code', models.CharField(max_length=60)),
-                ('subject', models.CharField(blank=True, help_text='the task kind it speaks of, if any', max_length=40)),
-                ('severity', models.CharField(choices=[('info', 'Info'), ('warning', 'Warning'), ('error', 'Error')], max_length=10)),
-                ('message', models.CharField(max_length=500)),
-                ('data', models.JSONField(default=dict)),
-                ('found_at', models.DateTimeField(auto_now_add=True)),
-                ('video', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='findings', to='corpora.video')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("code", models.CharField(max_length=60)),
+                (
+                    "subject",
+                    models.CharField(
+                        blank=True, help_text="the task kind it speaks of, if any", max_length=40
+                    ),
+                ),
+                (
+                    "severity",
+                    models.CharField(
+                        choices=[("info", "Info"), ("warning", "Warning"), ("error", "Error")], max_length=10
+                    ),
+                ),
+                ("message", models.CharField(max_length=500)),
+                ("data", models.JSONField(default=dict)),
+                ("found_at", models.DateTimeField(auto_now_add=True)),
+                (
+                    "video",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="findings",
+                        to="corpora.video",
+                    ),
+                ),
             ],
             options={
-                'ordering': ['id'],
+                "ordering": ["id"],
             },
         ),
         migrations.AddIndex(
-            model_name='video',
-            index=models.Index(fields=['corpus', 'recording'], name='corpora_vid_corpus__dcc644_idx'),
+            model_name="video",
+            index=models.Index(fields=["corpus", "recording"], name="corpora_vid_corpus__dcc644_idx"),
         ),
         migrations.AddIndex(
-            model_name='video',
-            index=models.Index(fields=['corpus', 'source'], name='corpora_vid_corpus__72a090_idx'),
+            model_name="video",
+            index=models.Index(fields=["corpus", "source"], name="corpora_vid_corpus__72a090_idx"),
         ),
         migrations.AddConstraint(
-            model_name='video',
-            constraint=models.UniqueConstraint(fields=('corpus', 'name'), name='video_once_per_corpus'),
+            model_name="video",
+            constraint=models.UniqueConstraint(fields=("corpus", "name"), name="video_once_per_corpus"),
         ),
         migrations.AddConstraint(
-            model_name='videofinding',
-            constraint=models.UniqueConstraint(fields=('video', 'code', 'subject'), name='finding_once_per_video'),
+            model_name="videofinding",
+            constraint=models.UniqueConstraint(
+                fields=("video", "code", "subject"), name="finding_once_per_video"
+            ),
         ),
     ]

@@ -6,79 +6,158 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
     dependencies = [
-        ('cases', '0001_initial'),
-        ('corpora', '0001_initial'),
+        ("cases", "0001_initial"),
+        ("corpora", "0001_initial"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
     operations = [
         migrations.CreateModel(
-            name='DatasetVersion',
+            name="DatasetVersion",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('number', models.PositiveIntegerField()),
-                ('note', models.CharField(blank=True, max_length=300)),
-                ('split_seed', models.PositiveIntegerField()),
-                ('val_share', models.FloatField()),
-                ('test_share', models.FloatField()),
-                ('content_hash', models.CharField(help_text='SHA-256 of the canonical records', max_length=64)),
-                ('record_count', models.PositiveIntegerField()),
-                ('created_at', models.DateTimeField(auto_now_add=True)),
-                ('corpus', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='dataset_versions', to='corpora.corpus')),
-                ('created_by', models.ForeignKey(null=True, on_delete=django.db.models.deletion.PROTECT, to=settings.AUTH_USER_MODEL)),
-                ('guideline', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, to='cases.guideline')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("number", models.PositiveIntegerField()),
+                ("note", models.CharField(blank=True, max_length=300)),
+                ("split_seed", models.PositiveIntegerField()),
+                ("val_share", models.FloatField()),
+                ("test_share", models.FloatField()),
+                (
+                    "content_hash",
+                    models.CharField(help_text="SHA-256 of the canonical records", max_length=64),
+                ),
+                ("record_count", models.PositiveIntegerField()),
+                ("created_at", models.DateTimeField(auto_now_add=True)),
+                (
+                    "corpus",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="dataset_versions",
+                        to="corpora.corpus",
+                    ),
+                ),
+                (
+                    "created_by",
+                    models.ForeignKey(
+                        null=True, on_delete=django.db.models.deletion.PROTECT, to=settings.AUTH_USER_MODEL
+                    ),
+                ),
+                (
+                    "guideline",
+                    models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, to="cases.guideline"),
+                ),
             ],
             options={
-                'ordering': ['-id'],
+                "ordering": ["-id"],
             },
         ),
         migrations.CreateModel(
-            name='DatasetRecord',
+            name="DatasetRecord",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('split', models.CharField(choices=[('train', 'Train'), ('val', 'Val'), ('test', 'Test')], max_length=5)),
-                ('content', models.JSONField(help_text='video name, sha256, source, recording, duration, six answers with lineage')),
-                ('case', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='dataset_records', to='cases.case')),
-                ('version', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='records', to='datasets.datasetversion')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                (
+                    "split",
+                    models.CharField(
+                        choices=[("train", "Train"), ("val", "Val"), ("test", "Test")], max_length=5
+                    ),
+                ),
+                (
+                    "content",
+                    models.JSONField(
+                        help_text="video name, sha256, source, recording, duration, six answers with lineage"
+                    ),
+                ),
+                (
+                    "case",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="dataset_records",
+                        to="cases.case",
+                    ),
+                ),
+                (
+                    "version",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="records",
+                        to="datasets.datasetversion",
+                    ),
+                ),
             ],
             options={
-                'ordering': ['id'],
+                "ordering": ["id"],
             },
         ),
         migrations.CreateModel(
-            name='Export',
+            name="Export",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('format', models.CharField(choices=[('crashchat', 'Crashchat'), ('parquet', 'Parquet')], max_length=20)),
-                ('storage_name', models.CharField(max_length=200)),
-                ('sha256', models.CharField(max_length=64)),
-                ('size', models.PositiveBigIntegerField(help_text='bytes')),
-                ('created_at', models.DateTimeField(auto_now_add=True)),
-                ('created_by', models.ForeignKey(null=True, on_delete=django.db.models.deletion.PROTECT, to=settings.AUTH_USER_MODEL)),
-                ('version', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='exports', to='datasets.datasetversion')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                (
+                    "format",
+                    models.CharField(
+                        choices=[("crashchat", "Crashchat"), ("parquet", "Parquet")], max_length=20
+                    ),
+                ),
+                ("storage_name", models.CharField(max_length=200)),
+                ("sha256", models.CharField(max_length=64)),
+                ("size", models.PositiveBigIntegerField(help_text="bytes")),
+                ("created_at", models.DateTimeField(auto_now_add=True)),
+                (
+                    "created_by",
+                    models.ForeignKey(
+                        null=True, on_delete=django.db.models.deletion.PROTECT, to=settings.AUTH_USER_MODEL
+                    ),
+                ),
+                (
+                    "version",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="exports",
+                        to="datasets.datasetversion",
+                    ),
+                ),
             ],
             options={
-                'ordering': ['-id'],
+                "ordering": ["-id"],
             },
         ),
         migrations.AddConstraint(
-            model_name='datasetversion',
-            constraint=models.UniqueConstraint(fields=('corpus', 'number'), name='dataset_version_number_once'),
+            model_name="datasetversion",
+            constraint=models.UniqueConstraint(
+                fields=("corpus", "number"), name="dataset_version_number_once"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='datasetrecord',
-            constraint=models.UniqueConstraint(fields=('version', 'case'), name='case_once_per_dataset_version'),
+            model_name="datasetrecord",
+            constraint=models.UniqueConstraint(
+                fields=("version", "case"), name="case_once_per_dataset_version"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='datasetrecord',
-            constraint=models.CheckConstraint(condition=models.Q(('split__in', ['train', 'val', 'test'])), name='dataset_record_split_known'),
+            model_name="datasetrecord",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("split__in", ["train", "val", "test"])), name="dataset_record_split_known"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='export',
-            constraint=models.UniqueConstraint(fields=('version', 'format'), name='export_once_per_format'),
+            model_name="export",
+            constraint=models.UniqueConstraint(fields=("version", "format"), name="export_once_per_format"),
         ),
     ]

@@ -5,70 +5,146 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
     dependencies = [
-        ('cases', '0001_initial'),
-        ('corpora', '0001_initial'),
-        ('reviews', '0001_initial'),
+        ("cases", "0001_initial"),
+        ("corpora", "0001_initial"),
+        ("reviews", "0001_initial"),
     ]
 
     operations = [
         migrations.CreateModel(
-            name='LabelStudioProject',
+            name="LabelStudioProject",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('project_id', models.PositiveIntegerField(unique=True)),
-                ('title', models.CharField(max_length=50)),
-                ('config_hash', models.CharField(max_length=64)),
-                ('shown_model_version', models.CharField(blank=True, max_length=100)),
-                ('polled_until', models.DateTimeField(help_text='changes in Label Studio up to here have been pulled', null=True)),
-                ('created_at', models.DateTimeField(auto_now_add=True)),
-                ('corpus', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='labelstudio_projects', to='corpora.corpus')),
-                ('guideline', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, to='cases.guideline')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("project_id", models.PositiveIntegerField(unique=True)),
+                ("title", models.CharField(max_length=50)),
+                ("config_hash", models.CharField(max_length=64)),
+                ("shown_model_version", models.CharField(blank=True, max_length=100)),
+                (
+                    "polled_until",
+                    models.DateTimeField(
+                        help_text="changes in Label Studio up to here have been pulled", null=True
+                    ),
+                ),
+                ("created_at", models.DateTimeField(auto_now_add=True)),
+                (
+                    "corpus",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="labelstudio_projects",
+                        to="corpora.corpus",
+                    ),
+                ),
+                (
+                    "guideline",
+                    models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, to="cases.guideline"),
+                ),
             ],
             options={
-                'ordering': ['id'],
+                "ordering": ["id"],
             },
         ),
         migrations.CreateModel(
-            name='LabelStudioTask',
+            name="LabelStudioTask",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('task_id', models.PositiveIntegerField(help_text='empty while the push is under way', null=True)),
-                ('fps_num', models.PositiveBigIntegerField(help_text='frame rate of the proxy, numerator: converts frames exactly')),
-                ('fps_den', models.PositiveBigIntegerField()),
-                ('shown_answers', models.JSONField(default=dict, help_text='kind to id of the draft answer the reviewer sees')),
-                ('pushed_at', models.DateTimeField(null=True)),
-                ('case', models.OneToOneField(on_delete=django.db.models.deletion.PROTECT, related_name='labelstudio_task', to='cases.case')),
-                ('project', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='tasks', to='labelstudio.labelstudioproject')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                (
+                    "task_id",
+                    models.PositiveIntegerField(help_text="empty while the push is under way", null=True),
+                ),
+                (
+                    "fps_num",
+                    models.PositiveBigIntegerField(
+                        help_text="frame rate of the proxy, numerator: converts frames exactly"
+                    ),
+                ),
+                ("fps_den", models.PositiveBigIntegerField()),
+                (
+                    "shown_answers",
+                    models.JSONField(
+                        default=dict, help_text="kind to id of the draft answer the reviewer sees"
+                    ),
+                ),
+                ("pushed_at", models.DateTimeField(null=True)),
+                (
+                    "case",
+                    models.OneToOneField(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="labelstudio_task",
+                        to="cases.case",
+                    ),
+                ),
+                (
+                    "project",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="tasks",
+                        to="labelstudio.labelstudioproject",
+                    ),
+                ),
             ],
             options={
-                'ordering': ['id'],
+                "ordering": ["id"],
             },
         ),
         migrations.CreateModel(
-            name='LabelStudioAnnotation',
+            name="LabelStudioAnnotation",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('annotation_id', models.PositiveIntegerField(unique=True)),
-                ('content_hash', models.CharField(max_length=64)),
-                ('seen_at', models.DateTimeField(auto_now=True)),
-                ('deleted_at', models.DateTimeField(null=True)),
-                ('review', models.OneToOneField(on_delete=django.db.models.deletion.PROTECT, related_name='labelstudio_annotation', to='reviews.review')),
-                ('task', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='annotations', to='labelstudio.labelstudiotask')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("annotation_id", models.PositiveIntegerField(unique=True)),
+                ("content_hash", models.CharField(max_length=64)),
+                ("seen_at", models.DateTimeField(auto_now=True)),
+                ("deleted_at", models.DateTimeField(null=True)),
+                (
+                    "review",
+                    models.OneToOneField(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="labelstudio_annotation",
+                        to="reviews.review",
+                    ),
+                ),
+                (
+                    "task",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="annotations",
+                        to="labelstudio.labelstudiotask",
+                    ),
+                ),
             ],
             options={
-                'ordering': ['id'],
+                "ordering": ["id"],
             },
         ),
         migrations.AddConstraint(
-            model_name='labelstudioproject',
-            constraint=models.UniqueConstraint(fields=('corpus', 'guideline'), name='labelstudio_project_once'),
+            model_name="labelstudioproject",
+            constraint=models.UniqueConstraint(
+                fields=("corpus", "guideline"), name="labelstudio_project_once"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='labelstudiotask',
-            constraint=models.UniqueConstraint(condition=models.Q(('task_id__isnull', False)), fields=('project', 'task_id'), name='labelstudio_task_once'),
+            model_name="labelstudiotask",
+            constraint=models.UniqueConstraint(
+                condition=models.Q(("task_id__isnull", False)),
+                fields=("project", "task_id"),
+                name="labelstudio_task_once",
+            ),
         ),
     ]

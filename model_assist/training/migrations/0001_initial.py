@@ -6,32 +6,69 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
     dependencies = [
-        ('datasets', '0001_initial'),
-        ('registry', '0001_initial'),
+        ("datasets", "0001_initial"),
+        ("registry", "0001_initial"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
     operations = [
         migrations.CreateModel(
-            name='TrainingRun',
+            name="TrainingRun",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('params', models.JSONField(default=dict, help_text='hyper-parameters that differ from the defaults')),
-                ('job_id', models.BigIntegerField(null=True)),
-                ('loss_curve', models.JSONField(default=list, help_text='[{adapter, step, loss}]')),
-                ('created_at', models.DateTimeField(auto_now_add=True)),
-                ('finished_at', models.DateTimeField(null=True)),
-                ('created_by', models.ForeignKey(null=True, on_delete=django.db.models.deletion.PROTECT, to=settings.AUTH_USER_MODEL)),
-                ('dataset_version', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='training_runs', to='datasets.datasetversion')),
-                ('model_version', models.OneToOneField(help_text='what came out', null=True, on_delete=django.db.models.deletion.PROTECT, related_name='training_run', to='registry.modelversion')),
-                ('start_from', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='training_runs', to='registry.modelversion')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                (
+                    "params",
+                    models.JSONField(
+                        default=dict, help_text="hyper-parameters that differ from the defaults"
+                    ),
+                ),
+                ("job_id", models.BigIntegerField(null=True)),
+                ("loss_curve", models.JSONField(default=list, help_text="[{adapter, step, loss}]")),
+                ("created_at", models.DateTimeField(auto_now_add=True)),
+                ("finished_at", models.DateTimeField(null=True)),
+                (
+                    "created_by",
+                    models.ForeignKey(
+                        null=True, on_delete=django.db.models.deletion.PROTECT, to=settings.AUTH_USER_MODEL
+                    ),
+                ),
+                (
+                    "dataset_version",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="training_runs",
+                        to="datasets.datasetversion",
+                    ),
+                ),
+                (
+                    "model_version",
+                    models.OneToOneField(
+                        help_text="what came out",
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="training_run",
+                        to="registry.modelversion",
+                    ),
+                ),
+                (
+                    "start_from",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="training_runs",
+                        to="registry.modelversion",
+                    ),
+                ),
             ],
             options={
-                'ordering': ['-id'],
+                "ordering": ["-id"],
             },
         ),
     ]

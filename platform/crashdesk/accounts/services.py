@@ -23,4 +23,4 @@ def ensure_user(*, username: str, email: str, role: Role, password: str, by: Use
 
 def api_token(user: User) -> str:
     """The person's API token, made on first use."""
-    return Token.objects.get_or_create(user=user)[0].key
+    return str(Token.objects.get_or_create(user=user)[0].key)

@@ -21,7 +21,7 @@ from crashdesk.embedded.postgres import PostgresServer
 from crashdesk.embedded.supervisor import ProcessSpec, Supervisor, SupervisorError, is_running
 
 # queue, tasks at a time
-WORKERS = {"media": 2, "gpu": 1, "sync": 1, "data": 2}
+WORKERS = {"media": 2, "gpu": 1, "sync": 2, "data": 2}
 _GPU_THREADS_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 

@@ -52,11 +52,17 @@ def test_every_write_of_the_api_names_the_permission_it_needs() -> None:
 
 @pytest.mark.django_db
 def test_a_password_is_exchanged_for_a_token(client) -> None:  # type: ignore[no-untyped-def]
-    user = ensure_user(username="ada", email="ada@crashdesk.example", role=Role.LEAD, password="a long pass", by=None)
-    answer = client.post("/api/token", {"username": "ada", "password": "a long pass"}, content_type="application/json")
+    user = ensure_user(
+        username="ada", email="ada@crashdesk.example", role=Role.LEAD, password="a long pass", by=None
+    )
+    answer = client.post(
+        "/api/token", {"username": "ada", "password": "a long pass"}, content_type="application/json"
+    )
     assert answer.json() == {"token": api_token(user)}
     me = client.get("/api/me", headers={"Authorization": f"Token {api_token(user)}"}).json()
     assert me["role"] == "lead"
     assert "approve" in me["allowed"]
-    refused = client.post("/api/token", {"username": "ada", "password": "wrong"}, content_type="application/json")
+    refused = client.post(
+        "/api/token", {"username": "ada", "password": "wrong"}, content_type="application/json"
+    )
     assert (refused.status_code, refused.json()["error"]["code"]) == (401, "credentials_refused")

@@ -14,8 +14,8 @@ from annotations.cases.models import CaseStatus
 from crashdesk.accounts.models import User
 from crashdesk.accounts.services import api_token
 from crashdesk.wsgi import application
-from tests.shared_data import ROOT
 from tests.factories import make_case, make_model_version
+from tests.shared_data import ROOT
 
 pytestmark = [pytest.mark.django_db, pytest.mark.slow]
 
