@@ -114,7 +114,9 @@ class ApproveView(APIView):
 class BulkApproveView(APIView):
     needs = {"post": Action.APPROVE}
 
-    @extend_schema(operation_id="cases_approve_many", request=BulkApproveSerializer, responses=BulkResultSerializer)
+    @extend_schema(
+        operation_id="cases_approve_many", request=BulkApproveSerializer, responses=BulkResultSerializer
+    )
     def post(self, request: Request) -> Response:
         """Approve many cases; each result stands alone."""
         given = BulkApproveSerializer(data=request.data)

@@ -30,9 +30,7 @@ def select(
     }
     if not confidences:
         raise Problem("nothing_to_select", f"No case of {corpus} waits for review.")
-    rows = Answer.objects.filter(
-        case__in=cases, author_kind=AuthorKind.MODEL, model_version=in_use().name
-    )
+    rows = Answer.objects.filter(case__in=cases, author_kind=AuthorKind.MODEL, model_version=in_use().name)
     by_case: defaultdict[int, dict[str, float]] = defaultdict(dict)
     for case_id, kind, confidence in rows.order_by("id").values_list("case_id", "kind", "confidence"):
         if confidence is not None:

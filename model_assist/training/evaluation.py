@@ -38,7 +38,9 @@ def evaluate(engine: Engine, version: DatasetVersion, split: str, *, step: Step)
     with tempfile.TemporaryDirectory() as folder:
         for number, row in enumerate(rows, 1):
             try:
-                records.append(_pairs(open_gate, row, clip_path(row.content["sha256"], Path(folder)), prompts))
+                records.append(
+                    _pairs(open_gate, row, clip_path(row.content["sha256"], Path(folder)), prompts)
+                )
             except FrameReadError as error:
                 unreadable.append(f"{row.content['video']}: {error}")
             step(number, len(rows))

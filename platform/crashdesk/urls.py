@@ -14,7 +14,9 @@ urlpatterns = [
     path("api/", include("crashdesk.accounts.urls")),
     path("api/", include("crashdesk.jobs.urls")),
     path("api/", include("annotations.corpora.urls")),
-    path("api/", include("annotations.reviews.urls")),  # before cases: /cases/approve is not a case named "approve"
+    path(
+        "api/", include("annotations.reviews.urls")
+    ),  # before cases: /cases/approve is not a case named "approve"
     path("api/", include("annotations.cases.urls")),
     path("api/", include("annotations.labelstudio.urls")),
     path("api/", include("annotations.datasets.urls")),

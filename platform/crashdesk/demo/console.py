@@ -10,10 +10,10 @@ class Console:
     def __init__(self) -> None:
         self._live = sys.stdout.isatty()
         self._began = self._last = time.monotonic()
-        self._title = ""
+        self._last_text = ""
 
     def stage(self, title: str) -> None:
-        self._title, self._began, self._last = title, time.monotonic(), 0.0
+        self._began, self._last, self._last_text = time.monotonic(), 0.0, ""
         print(f"== {title}", flush=True)
 
     def progress(self, done: int, total: int | None, note: str = "") -> None:
@@ -21,12 +21,14 @@ class Console:
         now = time.monotonic()
         if now - self._last < (0.2 if self._live else 5.0) and done != total:
             return
-        self._last = now
         share = f"{done}/{total}" if total else str(done)
         left = ""
         if total and 0 < done < total:
             left = f", about {(now - self._began) / done * (total - done):.0f} s left"
         text = f"   {share} {note}{left}"
+        if text == self._last_text:
+            return
+        self._last, self._last_text = now, text
         if self._live:
             print(f"\r{text:<100}", end="", flush=True)
         else:
