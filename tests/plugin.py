@@ -13,6 +13,7 @@ from crashdesk.embedded.testing import postgres_for_tests
 if "CRASHDESK_TEST_SESSION" not in os.environ:
     _home = tempfile.mkdtemp(prefix="crashdesk-home-")
     atexit.register(shutil.rmtree, _home, ignore_errors=True)
+    os.mkdir(os.path.join(_home, "static"))  # WhiteNoise warns of a missing folder
     for _name in [name for name in os.environ if name.startswith("CRASHDESK_")]:
         if _name not in {"CRASHDESK_LABELSTUDIO_VENV", "CRASHDESK_SCREENSHOTS"}:
             del os.environ[_name]
