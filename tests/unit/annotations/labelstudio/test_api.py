@@ -3,12 +3,13 @@
 from typing import Any
 
 import pytest
+from celery import current_app
 from django.db import connections
 from rest_framework.test import APIClient
 
 from annotations.cases.models import CaseStatus
-from annotations.labelstudio import api, handlers
-from annotations.labelstudio.locks import POLL, only_one
+from annotations.labelstudio import handlers
+from annotations.labelstudio.locks import POLL, SPACE, only_one
 from annotations.labelstudio.models import LabelStudioProject
 from annotations.labelstudio.provision import SECRET_HEADER, webhook_secret
 from annotations.labelstudio.tasks import poll
@@ -75,7 +76,7 @@ def test_a_push_waits_for_label_studio(
         studio.down = False
 
     studio.down = True
-    monkeypatch.setattr(handlers.time, "sleep", back_up)
+    monkeypatch.setattr("time.sleep", back_up)
     as_user(lead).post("/api/labelstudio/push", {"corpus": make_case(CaseStatus.PREDICTED).corpus_id})
     assert performed().state == JobState.DONE
 
@@ -103,7 +104,7 @@ def test_the_webhook_wants_the_secret_and_only_hints(
 ) -> None:
     sent: list[Any] = []
     monkeypatch.setattr(
-        api.current_app, "send_task", lambda name, **options: sent.append((name, options["queue"]))
+        current_app, "send_task", lambda name, **options: sent.append((name, options["queue"]))
     )
     headers = {SECRET_HEADER: webhook_secret() if secret == "right" else secret}
     response = APIClient().post("/api/labelstudio/webhook", {"action": "ANNOTATION_CREATED"}, headers=headers)
@@ -117,9 +118,10 @@ def test_two_polls_never_overlap(project: LabelStudioProject, studio: FakeLabelS
     other = connections["default"].copy()
     try:
         with other.cursor() as cursor:
-            cursor.execute("SELECT pg_advisory_lock(%s, %s)", [0x4C53, POLL])
-        assert poll() == 0
-        assert studio.calls == []
+            cursor.execute("SELECT pg_advisory_lock(%s, %s)", [SPACE, POLL])
+            assert poll() == 0
+            assert studio.calls == []
+            cursor.execute("SELECT pg_advisory_unlock(%s, %s)", [SPACE, POLL])
     finally:
         other.close()
     poll()

@@ -228,7 +228,9 @@ def test_drafts_without_a_value_are_not_drawn() -> None:
 
 
 def test_regions_carry_the_models_confidence() -> None:
-    draft = {Kind.CRASH_RECOGNITION: Draft(Said("valued", {"label": "yes"}), confidence=0.87654321)}
+    draft: dict[str, Draft] = {
+        Kind.CRASH_RECOGNITION: Draft(Said("valued", {"label": "yes"}), confidence=0.87654321)
+    }
     (region,) = to_regions(draft, constant(Fraction(30)))
     assert region["score"] == 0.8765
     assert region["value"] == {"choices": ["Yes"]}

@@ -1,5 +1,7 @@
 """Submitted, skipped and withdrawn reviews."""
 
+from collections.abc import Mapping
+
 import pytest
 
 from annotations.cases.kinds import Kind
@@ -25,7 +27,7 @@ TEXT = Kind.CAUSAL_REASONING
 ORIGIN = "labelstudio:annotation:17"
 
 
-def submit(case: Case, by: User, revision: str = "a", **changed: Said) -> Review:
+def submit(case: Case, by: User, revision: str = "a", changed: Mapping[str, Said] = CRASH) -> Review:
     return record_submission(
         case=case, reviewer=by, origin=ORIGIN, answers={**CRASH, **changed}, drafts=drafts(case), lead_seconds=12.5,
         revision=revision,
@@ -42,7 +44,7 @@ def person_answers(case: Case) -> list[Answer]:
 
 def test_an_untouched_draft_is_the_reviews_answer(annotator: User) -> None:
     case = make_case(CaseStatus.IN_REVIEW)
-    review = submit(case, annotator, **{TEXT: text(f"  {CRASH[TEXT].value['text']}\n")})  # type: ignore[index]
+    review = submit(case, annotator, changed={TEXT: text(f"  {CRASH[TEXT].value['text']}\n")})  # type: ignore[index]
     assert person_answers(case) == []
     assert {answer.kind: answer for answer in review.answers.all()} == drafts(case)
     case.refresh_from_db()
@@ -53,7 +55,7 @@ def test_an_untouched_draft_is_the_reviews_answer(annotator: User) -> None:
 def test_only_what_differs_becomes_a_persons_answer(annotator: User) -> None:
     case = make_case(CaseStatus.IN_REVIEW)
     span = Said("valued", {"start_us": 2_000_000, "end_us": 3_500_001})
-    review = submit(case, annotator, **{Kind.CRASH_LOCALIZATION: span})
+    review = submit(case, annotator, changed={Kind.CRASH_LOCALIZATION: span})
     (answer,) = person_answers(case)
     assert (answer.kind, answer.value, answer.author) == (Kind.CRASH_LOCALIZATION, span.value, annotator)
     assert answer.draft == drafts(case)[Kind.CRASH_LOCALIZATION]
@@ -64,7 +66,7 @@ def test_only_what_differs_becomes_a_persons_answer(annotator: User) -> None:
 
 def test_the_same_submission_twice_is_one(annotator: User) -> None:
     case = make_case(CaseStatus.IN_REVIEW)
-    first, second = (submit(case, annotator, **{TEXT: text("Ice.")}) for _ in range(2))
+    first, second = (submit(case, annotator, changed={TEXT: text("Ice.")}) for _ in range(2))
     assert first == second
     assert len(person_answers(case)) == 1
     assert Review.objects.count() == 1
@@ -72,16 +74,16 @@ def test_the_same_submission_twice_is_one(annotator: User) -> None:
 
 def test_an_edit_adds_an_answer_and_keeps_the_earlier_ones(annotator: User) -> None:
     case = make_case(CaseStatus.IN_REVIEW)
-    submit(case, annotator, "a", **{TEXT: text("Ice."), Kind.CRASH_DESCRIPTION: text("Van hits tree.")})
+    submit(case, annotator, "a", {TEXT: text("Ice."), Kind.CRASH_DESCRIPTION: text("Van hits tree.")})
     review = submit(
-        case, annotator, "b", **{TEXT: text("Fog."), Kind.CRASH_DESCRIPTION: text("Van hits tree.")}
+        case, annotator, "b", {TEXT: text("Fog."), Kind.CRASH_DESCRIPTION: text("Van hits tree.")}
     )
     said = [(answer.kind, answer.value) for answer in person_answers(case)]
     assert sorted(words["text"] for kind, words in said if kind == TEXT) == ["Fog.", "Ice."]  # type: ignore[index]
     assert len(said) == 3  # the description was not said anew
     now = {answer.kind: answer.value for answer in review.answers.all()}
     assert now[TEXT] == {"text": "Fog."}
-    back = submit(case, annotator, "a", **{TEXT: text("Ice.")})
+    back = submit(case, annotator, "a", {TEXT: text("Ice.")})
     assert {answer.kind: answer.value for answer in back.answers.all()}[TEXT] == {"text": "Ice."}
     assert len(person_answers(case)) == 3
 
@@ -90,7 +92,7 @@ def test_a_returned_case_is_submitted_again(annotator: User, lead: User) -> None
     case = make_case(CaseStatus.IN_REVIEW)
     submit(case, annotator)
     return_case(case=case, reason="look at the cause", by=lead)
-    submit(case, annotator, "b", **{TEXT: text("Fog.")})
+    submit(case, annotator, "b", {TEXT: text("Fog.")})
     case.refresh_from_db()
     assert case.status == CaseStatus.SUBMITTED
 
@@ -116,7 +118,9 @@ def test_a_case_that_takes_no_submission_keeps_its_status_and_says_so(
 def test_a_value_of_the_wrong_shape_writes_nothing(annotator: User) -> None:
     case = make_case(CaseStatus.IN_REVIEW)
     with pytest.raises(Problem, match="start_us"):
-        submit(case, annotator, **{Kind.CRASH_LOCALIZATION: Said("valued", {"start_us": -1, "end_us": 2})})
+        submit(
+            case, annotator, changed={Kind.CRASH_LOCALIZATION: Said("valued", {"start_us": -1, "end_us": 2})}
+        )
     assert Review.objects.count() == 0
     case.refresh_from_db()
     assert case.status == CaseStatus.IN_REVIEW
@@ -144,7 +148,7 @@ def test_a_submission_turned_into_a_skip_gives_the_case_back(annotator: User) ->
 
 def test_withdrawing_gives_the_case_back_and_keeps_the_answers(annotator: User) -> None:
     case = make_case(CaseStatus.IN_REVIEW)
-    review = submit(case, annotator, **{TEXT: text("Ice.")})
+    review = submit(case, annotator, changed={TEXT: text("Ice.")})
     withdrawn = withdraw(review=review, by=None)
     assert withdraw(review=review, by=None) == withdrawn
     case.refresh_from_db()
