@@ -22,6 +22,7 @@ from model_assist.crashchat.kinds import (
 )
 
 MICROSECONDS: Final = 1_000_000
+TENTH_US: Final = 100_000
 MAX_WHOLE_DIGITS: Final = 9
 """Longer whole-second parts (over 31 years) are noise, and would not fit a database integer."""
 
@@ -100,6 +101,17 @@ def render_answer(kind: str, state: str, value: Mapping[str, Any] | None) -> str
     if not words:
         raise ValueError(f"{kind}: the text is empty")
     return str(words)
+
+
+def render_target(kind: str, state: str, value: Mapping[str, Any] | None) -> str:
+    """`render_answer` with times rounded (half up) to tenths of a second, the grid of the published training data.
+
+    For training targets: a model cannot see microseconds, and learning their digits only teaches it to ramble.
+    """
+    if value is None or kind not in PERCEPTION:
+        return render_answer(kind, state, value)
+    rounded = {name: (time_us + TENTH_US // 2) // TENTH_US * TENTH_US for name, time_us in value.items()}
+    return render_answer(kind, state, rounded)
 
 
 def format_seconds(time_us: int) -> str:

@@ -44,7 +44,7 @@ QWEN2_SPLIT: Final = (
     r"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
 )
 VOCABULARY: Final = 1200
-VISION_GAIN: Final = 5.0
+VISION_GAIN: Final = 8.0
 """Random vision weights start this much larger, or a short training would ignore the pictures."""
 
 TINY_SETTINGS: Final = EngineSettings(

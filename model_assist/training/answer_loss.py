@@ -58,7 +58,11 @@ class AnswerLoss(nn.Module):
         return inner() if inner else self.model
 
     def forward(self, clip: TrainingClip) -> torch.Tensor:
-        """Mean cross entropy (nats) over all answer tokens of the clip; a scalar."""
+        """Mean over the clip's answers of each answer's mean cross entropy (nats); a scalar.
+
+        Every answer weighs the same, as when each is a batch of its own: averaging over all tokens instead would
+        let the long paragraphs drown the one word of recognition.
+        """
         network = self.network
         if isinstance(clip.visual, ClipInputs):
             features = encode_clip(network, clip.visual)
@@ -66,8 +70,9 @@ class AnswerLoss(nn.Module):
             features = clip.visual
         hidden = self._shared(clip, features) if self.shared else self._joint(clip, features)
         targets = torch.tensor([t for a in clip.answers for t in a], device=hidden.device)
-        logits = network.lm_head(hidden).float()
-        return nn.functional.cross_entropy(logits, targets)
+        shares = [1 / len(a) / len(clip.answers) for a in clip.answers for _ in a]
+        losses = nn.functional.cross_entropy(network.lm_head(hidden).float(), targets, reduction="none")
+        return (losses * torch.tensor(shares, device=losses.device)).sum()
 
     def _shared(self, clip: TrainingClip, features: torch.Tensor) -> torch.Tensor:
         """Hidden states [answer tokens, hidden] that predict the answers, by the cached prefix."""

@@ -27,11 +27,11 @@ from accelerate import Accelerator
 from accelerate.utils import set_seed
 from peft import LoraConfig, get_peft_model
 
-from model_assist.crashchat.engine import EngineSettings
 from model_assist.crashchat.errors import CrashChatError, FrameReadError
 from model_assist.crashchat.frames import FrameReader
 from model_assist.crashchat.kinds import ALL
-from model_assist.crashchat.model import add_adapter, choose_attention, load_base, read_settings
+from model_assist.crashchat.model import add_adapter, choose_attention, load_base
+from model_assist.crashchat.settings import EngineSettings, read_settings
 from model_assist.crashchat.tiny import write_settings
 from model_assist.training.answer_loss import AnswerLoss, TrainingClip
 from model_assist.training.clip_store import ClipStore

@@ -6,8 +6,8 @@ import pytest
 import torch
 from peft import LoraConfig, get_peft_model
 
-from model_assist.crashchat.engine import EngineSettings
-from model_assist.crashchat.model import LORA_TARGETS, LoadedModel, load, load_base
+from model_assist.crashchat.model import LoadedModel, load, load_base
+from model_assist.crashchat.settings import LORA_TARGETS, EngineSettings
 from model_assist.crashchat.tiny import save_tiny
 from model_assist.training.finetune import save_model
 from tests.unit.model_assist.crashchat.clips import steady_clip

@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 from model_assist.crashchat import kinds as k
-from model_assist.crashchat.cli import find_adapters, main
+from model_assist.crashchat.cli import main
 from model_assist.crashchat.errors import CrashChatError
+from model_assist.crashchat.settings import find_adapters
 
 
 def test_table_and_json(

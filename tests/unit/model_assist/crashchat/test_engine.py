@@ -9,12 +9,13 @@ import pytest
 
 from model_assist.crashchat import engine as engine_module
 from model_assist.crashchat import kinds as k
-from model_assist.crashchat.engine import CUT_OFF, Engine, EngineSettings
+from model_assist.crashchat.engine import CUT_OFF, Engine
 from model_assist.crashchat.errors import AdapterError, UndecodableError
 from model_assist.crashchat.frames import Frames, read_frames
 from model_assist.crashchat.model import LoadedModel
 from model_assist.crashchat.prefix import Trace
 from model_assist.crashchat.prompts import DEFAULT_PROMPTS, prompt_version
+from model_assist.crashchat.settings import EngineSettings
 
 SETTINGS = EngineSettings.from_dict({"max_tokens": 320, "max_new_tokens": dict.fromkeys(k.ALL, 12)})
 ANSWERS = {

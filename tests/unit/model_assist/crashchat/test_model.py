@@ -10,7 +10,8 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from model_assist.crashchat.errors import AdapterError, ModelLoadError, WrongArchitectureError
-from model_assist.crashchat.model import LoadedModel, choose_attention, load, read_settings
+from model_assist.crashchat.model import LoadedModel, choose_attention, load
+from model_assist.crashchat.settings import read_settings
 from tests.unit.model_assist.crashchat.conftest import write_adapter
 
 Weights = dict[str, torch.Tensor]

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from model_assist.crashchat import kinds as k
-from model_assist.crashchat.parsing import format_seconds, parse_answer, render_answer
+from model_assist.crashchat.parsing import format_seconds, parse_answer, render_answer, render_target
 from tests.shared_data import shared
 
 LONG = 10**9
@@ -202,3 +202,17 @@ def test_published_answers_read_and_render_unchanged(kind: str) -> None:
         parsed = parse_answer(kind, text, duration_us=None)
         assert parsed.state == "valued", text
         assert render_answer(kind, parsed.state, parsed.value) == text
+
+
+def test_training_targets_are_in_tenths() -> None:
+    value = {"start_us": 3_033_333, "end_us": 4_566_667}
+    assert render_target(k.CRASH_LOCALIZATION, "valued", value) == "3.0 - 4.6 seconds"
+    assert render_target(k.PRE_CRASH_LOCALIZATION, "valued", {"at_us": 49_999}) == "0.0 seconds"
+    assert render_target(k.CRASH_DESCRIPTION, "valued", {"text": "3.033"}) == "3.033"
+    assert render_target(k.CRASH_LOCALIZATION, "absent", None) == k.ABSENT_TEXT
+
+
+@given(spans)
+def test_training_targets_stay_ordered(span: list[int]) -> None:
+    text = render_target(k.CRASH_LOCALIZATION, "valued", {"start_us": span[0], "end_us": span[1]})
+    assert read(k.CRASH_LOCALIZATION, text, None)[0] == "valued"

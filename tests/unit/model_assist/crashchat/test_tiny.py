@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from model_assist.crashchat.engine import EngineSettings
-from model_assist.crashchat.model import LoadedModel, load, read_settings
+from model_assist.crashchat.model import LoadedModel, load
+from model_assist.crashchat.settings import EngineSettings, read_settings
 from model_assist.crashchat.tiny import TINY_SETTINGS, main, make_tokenizer
 
 TOKENIZER = make_tokenizer()
