@@ -1,5 +1,6 @@
 """Corpora, the start of imports, and the processing of media: every write of this room but the import itself."""
 
+import threading
 from fractions import Fraction
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -121,32 +122,41 @@ def process_media(media_id: int) -> Media:
     return _settle(media, clip, found)
 
 
+_threads = threading.local()
+
+
+def _child() -> Isolated:
+    """This thread's own decoding child, kept from clip to clip because starting one takes longer than a probe."""
+    if not hasattr(_threads, "child"):
+        _threads.child = Isolated(
+            timeout_s=settings.MEDIA_TIMEOUT_SECONDS, memory_bytes=settings.MEDIA_MEMORY_MB * 1024 * 1024
+        )
+    child: Isolated = _threads.child
+    return child
+
+
 def _examine(media: Media, path: Path, folder: Path) -> tuple[Probe, list[Finding]]:
     """Fill `media` (unsaved) from the clip; returns the probe and all findings."""
-    limits = {
-        "timeout_s": settings.MEDIA_TIMEOUT_SECONDS,
-        "memory_bytes": settings.MEDIA_MEMORY_MB * 1024 * 1024,
-    }
-    with Isolated(**limits) as child:
-        clip = child.probe(path)
-        found = list(clip.findings)
-        if not clip.usable or clip.time_map is None:
-            return clip, found
-        try:
-            if needs_proxy(clip):
-                proxy = folder / "proxy.mp4"
-                info = child.call(make_proxy, path, proxy, clip.time_map, declared_fps=clip.declared_fps)
-                media.proxy_name = put(content_name("proxies", media.sha256, ".mp4"), proxy)
-                _set_proxy_rate(media, info.fps, info.frame_count)
-            else:  # the file itself is what a browser needs: it only gets the proxy's name
-                media.proxy_name = put(content_name("proxies", media.sha256, ".mp4"), path)
-                _set_proxy_rate(media, clip.fps, clip.frame_count)
-            thumbnail = folder / "thumbnail.jpg"
-            child.call(make_thumbnail, path, thumbnail, clip.time_map)
-            media.thumbnail_name = put(content_name("thumbnails", media.sha256, ".jpg"), thumbnail)
-        except MediaError as error:
-            media.proxy_name = media.thumbnail_name = ""
-            found.append(error.finding)
+    child = _child()
+    clip = child.probe(path)
+    found = list(clip.findings)
+    if not clip.usable or clip.time_map is None:
+        return clip, found
+    try:
+        if needs_proxy(clip):
+            proxy = folder / "proxy.mp4"
+            info = child.call(make_proxy, path, proxy, clip.time_map, declared_fps=clip.declared_fps)
+            media.proxy_name = put(content_name("proxies", media.sha256, ".mp4"), proxy)
+            _set_proxy_rate(media, info.fps, info.frame_count)
+        else:  # the file itself is what a browser needs: it only gets the proxy's name
+            media.proxy_name = put(content_name("proxies", media.sha256, ".mp4"), path)
+            _set_proxy_rate(media, clip.fps, clip.frame_count)
+        thumbnail = folder / "thumbnail.jpg"
+        child.call(make_thumbnail, path, thumbnail, clip.time_map)
+        media.thumbnail_name = put(content_name("thumbnails", media.sha256, ".jpg"), thumbnail)
+    except MediaError as error:
+        media.proxy_name = media.thumbnail_name = ""
+        found.append(error.finding)
     return clip, found
 
 

@@ -6,6 +6,7 @@ applied to the presentation times of the file's own frames, counted from the fir
 and clips that start late come out right.  Nothing here imports torch: `FrameReader` runs it in a child.
 """
 
+import atexit
 import multiprocessing
 from collections.abc import Iterator
 from concurrent.futures import TimeoutError as FutureTimeoutError
@@ -139,6 +140,7 @@ class FrameReader:
         self.timeout_s = timeout_s
         self.reader = reader
         self._pool = _new_pool()
+        atexit.register(self.close)  # the interpreter would wait for ever for a child that waits for work
 
     def read(
         self, path: str | Path, *, fps: float = 10, max_frames: int = 96, max_tokens: int | None = None
@@ -155,11 +157,13 @@ class FrameReader:
         except BrokenProcessPool as error:
             self.close()
             self._pool = _new_pool()
+            atexit.register(self.close)
             raise ReaderCrashedError(f"{path}: the reading process cannot start ({error})") from error
         return frames
 
     def close(self) -> None:
         """Stop the child; running reads are cancelled."""
+        atexit.unregister(self.close)
         pool: Any = self._pool  # partly untyped upstream
         pool.stop()
         pool.join()

@@ -9,6 +9,7 @@ Calls from several threads are served one after the other: give each worker thre
 more.
 """
 
+import atexit
 import math
 import resource
 import signal
@@ -48,6 +49,7 @@ class Isolated:
         self._pool = ProcessPool(
             max_workers=1, context=get_context("spawn"), initializer=_limit_child, initargs=(memory_bytes,)
         )
+        atexit.register(self.close)  # the interpreter would wait for ever for a child that waits for work
 
     def __enter__(self) -> Self:
         return self
@@ -59,6 +61,7 @@ class Isolated:
 
     def close(self) -> None:
         """Kill the child and wait for it; a call in flight fails with decoder_crashed."""
+        atexit.unregister(self.close)
         self._pool.stop()  # type: ignore[no-untyped-call]
         self._pool.join()
 
