@@ -49,8 +49,8 @@ VISION_GAIN: Final = 8.0
 
 TINY_SETTINGS: Final = EngineSettings(
     fps=5.0,
-    max_frames=24,
-    max_tokens=24 * 24,
+    max_frames=16,
+    max_tokens=16 * 24,
     max_new_tokens={
         CRASH_RECOGNITION: 4,
         CRASH_DESCRIPTION: 32,

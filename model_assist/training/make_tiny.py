@@ -3,7 +3,7 @@
     python -m model_assist.training.make_tiny --examples examples.jsonl --out DIR --seconds 60
 
 Builds the untrained base, trains all its weights with the ordinary training step until its answers about
-held-out clips have the right form for every kind (or the time is up), then trains the two LoRA adapters briefly.
+held-out clips have the right form for every kind (or the time is up), then trains the two LoRA adapters for a while.
 Writes DIR/base, DIR/adapters/linguistic and DIR/adapters/perception.  Progress is printed as JSON lines.
 """
 
@@ -13,7 +13,7 @@ import math
 import random
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -38,6 +38,7 @@ from model_assist.training.examples import (
     ExampleError,
     group_by_clip,
     read_examples,
+    write_examples,
 )
 from model_assist.training.finetune import (
     ClipOrder,
@@ -53,9 +54,19 @@ from model_assist.training.finetune import (
 from model_assist.training.run_config import FULL, RunConfig
 
 PEAK_LR = 3e-3
-ADAPTER_STEPS = 8
-ADAPTER_SHARE = 0.12
-"""Part of the time kept for reading clips again and training the adapters."""
+PAIR = 2
+"""Clips per step: one with a crash and one without."""
+
+ADAPTER_LR = 5e-4
+ADAPTER_CLIPS = 4
+ADAPTER_SHARE = 0.2
+"""Part of the time for the adapters' steps, shared equally between the two."""
+
+RESERVE = 0.07
+"""Part of the time for loading, saving and checking."""
+
+LEAST_STEPS = 8
+"""Adapters train at least this many steps."""
 
 LEAST_SHARE = 0.5
 """Part of the time that training gets even when busy cores made reading slow (the limit then moves)."""
@@ -97,17 +108,28 @@ def make_tiny(examples_path: Path, out: Path, *, seconds: float = 60.0, seed: in
         untrained = Path(scratch) / "base"
         save_tiny(untrained, extra=[t for e in examples for t in (e.prompt, e.answer)], seed=seed)
         _say(event="built", seconds=time.monotonic() - began)
-        limit = began + seconds * (1 - ADAPTER_SHARE)
+        limit = began + seconds * (1 - ADAPTER_SHARE - RESERVE)
         config = RunConfig(
             base=str(untrained), examples=str(examples_path), output=str(out), full=True,
-            lr=PEAK_LR, projector_lr=PEAK_LR, grad_accumulation=1, seed=seed,
+            lr=PEAK_LR, projector_lr=PEAK_LR, grad_accumulation=PAIR, seed=seed,
         )  # fmt: skip
-        outcome = _train_base(config, learnt, held, out / "base", reader, limit, seconds * LEAST_SHARE)
-    adapters = replace(
-        config, base=str(out / "base"), full=False, steps=ADAPTER_STEPS, rank=8, lr=1e-3, projector_lr=1e-4,
-        progress=str(out / "progress.jsonl"),
-    )  # fmt: skip
-    with one_thread():
+        outcome, pace = _train_base(config, learnt, held, out / "base", reader, limit, seconds * LEAST_SHARE)
+        rows = Path(scratch) / "examples.jsonl"
+        write_examples(rows, [replace(e, video=e.video.resolve()) for g in learnt for e in g.examples])
+        steps = max(LEAST_STEPS, int(seconds * ADAPTER_SHARE / 2 / (pace * ADAPTER_CLIPS / PAIR)))
+        adapters = replace(
+            config,
+            base=str(out / "base"),
+            examples=str(rows),
+            full=False,
+            steps=steps,
+            rank=16,
+            lr=ADAPTER_LR,
+            projector_lr=ADAPTER_LR / 10,
+            grad_accumulation=ADAPTER_CLIPS,
+            checkpoint_every=steps + 1,
+            progress=str(Path(scratch) / "progress.jsonl"),
+        )
         run(adapters)
     outcome = replace(outcome, seconds=time.monotonic() - began)
     _say(event="done", **outcome.__dict__)
@@ -120,6 +142,19 @@ def in_tenths(example: Example) -> Example:
     if parsed.state != "valued":
         return example
     return replace(example, answer=render_target(example.kind, parsed.state, parsed.value))
+
+
+def in_pairs(groups: list[ClipExamples], seed: str) -> Callable[[int], ClipExamples]:
+    """An endless draw that alternates clips with and without a crash.
+
+    Met one at a time, they would push the answer to and fro, and the pictures would be learnt much later.
+    """
+    crash = [g for g in groups if any(e.kind == CRASH_RECOGNITION and e.answer == "Yes" for e in g.examples)]
+    calm = [g for g in groups if g not in crash]
+    if not crash or not calm:
+        return ClipOrder(groups, seed).at
+    orders = ClipOrder(crash, f"{seed}/crash"), ClipOrder(calm, f"{seed}/calm")
+    return lambda number: orders[number % PAIR].at(number // PAIR)
 
 
 @contextmanager
@@ -153,7 +188,8 @@ def _train_base(
     reader: FrameReader,
     limit: float,
     least: float,
-) -> Outcome:
+) -> tuple[Outcome, float]:
+    """Returns how it went and the seconds that a step took."""
     accelerator = make_accelerator(replace(config, precision="fp32"))
     network, tokenizer = load_base(config.base, dtype=torch.float32, attn="sdpa")
     network.to(accelerator.device)
@@ -164,7 +200,7 @@ def _train_base(
     store = ClipStore(
         network, tokenizer, reader, TINY_SETTINGS, frozen=False, device=accelerator.device, cache_mb=4096
     )
-    order = ClipOrder(learnt, str(config.seed))
+    draw = in_pairs(learnt, str(config.seed))
     checker = _FormCheck(network, tokenizer, reader, held, accelerator.device)
     for group in learnt:
         store.prepare(group)
@@ -193,13 +229,15 @@ def _train_base(
         return True
 
     fit(
-        accelerator, prepared, prepared_optimizer, lambda number: store.prepare(order.at(number)),
-        start=0, steps=10**9, accumulation=1, max_grad_norm=1.0, factor=factor, after_step=after_step,
+        accelerator, prepared, prepared_optimizer, lambda number: store.prepare(draw(number)),
+        start=0, steps=10**9, accumulation=PAIR, max_grad_norm=1.0, factor=factor, after_step=after_step,
     )  # fmt: skip
+    ended = time.monotonic() - start
     checker.check()
     with replacing(target) as folder:
         save_model(network, tokenizer, folder, name=FULL, full=True, settings=TINY_SETTINGS)
-    return Outcome(last.step, last.loss, checker.well_formed, checker.asked, checker.recognised, 0.0)
+    outcome = Outcome(last.step, last.loss, checker.well_formed, checker.asked, checker.recognised, 0.0)
+    return outcome, ended / max(1, last.step)
 
 
 class _FormCheck:

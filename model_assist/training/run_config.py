@@ -109,9 +109,16 @@ class RunConfig:
         return json.dumps(dataclasses.asdict(self), indent=2)
 
     def fingerprint(self, adapter: str) -> str:
-        """Hash of everything that decides what `adapter` learns, the examples' content included."""
+        """Hash of everything that decides what `adapter` learns.
+
+        The examples count by content; model folders by the name, size and time of their files, since hashing
+        billions of weights takes minutes.
+        """
         values = {k: v for k, v in dataclasses.asdict(self).items() if k not in OPERATIONAL}
-        digest = hashlib.sha256(json.dumps([adapter, values], sort_keys=True).encode())
+        folders = [self.base, *self.start_from.values()]
+        files = [(f.name, f.stat().st_size, f.stat().st_mtime_ns)
+                 for folder in folders for f in sorted(Path(folder).glob("*.safetensors"))]  # fmt: skip
+        digest = hashlib.sha256(json.dumps([adapter, values, files], sort_keys=True).encode())
         digest.update(Path(self.examples).read_bytes())
         return digest.hexdigest()
 

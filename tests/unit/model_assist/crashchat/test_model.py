@@ -31,7 +31,7 @@ def test_choices_by_device(loaded: LoadedModel) -> None:
     assert (loaded.device.type, loaded.dtype, loaded.attention) == ("cpu", torch.float32, "sdpa")
     assert choose_attention(torch.device("cpu")) == "sdpa"
     assert loaded.adapters == ("linguistic", "perception")
-    assert loaded.settings["max_frames"] == 24
+    assert loaded.settings["max_frames"] == 16
     assert not any(p.requires_grad for p in loaded.model.parameters())
 
 

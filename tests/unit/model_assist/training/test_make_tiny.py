@@ -8,8 +8,9 @@ import pytest
 from model_assist.crashchat import kinds as k
 from model_assist.crashchat.model import load
 from model_assist.crashchat.prompts import DEFAULT_PROMPTS
+from model_assist.crashchat.tiny import TINY_SETTINGS
 from model_assist.training.examples import Example, group_by_clip, write_examples
-from model_assist.training.make_tiny import main, split_held
+from model_assist.training.make_tiny import in_pairs, in_tenths, main, split_held
 from tests.unit.model_assist.crashchat.clips import steady_clip
 
 ANSWERS = {
@@ -32,7 +33,7 @@ def test_a_few_seconds_make_a_whole_model(tmp_path: Path, capsys: pytest.Capture
     adapters = {p.name: p for p in sorted((out / "adapters").iterdir())}
     loaded = load(out / "base", adapters, device="cpu")
     assert loaded.adapters == ("linguistic", "perception")
-    assert loaded.settings["max_frames"] == 24
+    assert loaded.settings == TINY_SETTINGS.to_dict()
 
 
 def test_unusable_examples_are_said_aloud(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -50,3 +51,20 @@ def test_held_out_clips_are_not_learnt() -> None:
     assert split_held(groups, 0) == (learnt, held)
     few = groups[:4]
     assert split_held(few, 0) == (few, few)
+
+
+def test_crash_and_calm_clips_take_turns() -> None:
+    rows = [Example(Path(str(i)), k.CRASH_RECOGNITION, "Q", "Yes" if i < 3 else "No") for i in range(8)]
+    draw = in_pairs(group_by_clip(rows), "0")
+    answers = [draw(i).examples[0].answer for i in range(20)]
+    assert answers == ["Yes", "No"] * 10
+    assert {draw(i).video for i in range(10)} == {e.video for e in rows}
+    alone = in_pairs(group_by_clip(rows[:3]), "0")
+    assert {alone(i).video for i in range(3)} == {e.video for e in rows[:3]}
+
+
+def test_targets_are_rounded_to_tenths() -> None:
+    exact = Example(Path("a"), k.CRASH_LOCALIZATION, "Q", "3.033333 - 4.566667 seconds")
+    assert in_tenths(exact).answer == "3.0 - 4.6 seconds"
+    odd = Example(Path("a"), k.CRASH_LOCALIZATION, "Q", "soon")
+    assert in_tenths(odd) == odd
