@@ -177,7 +177,9 @@ def make_accelerator(config: RunConfig) -> Accelerator:
     """bf16 on CUDA and fp32 on the CPU unless the config says otherwise."""
     bf16 = config.precision == "bf16" or (config.precision == "auto" and torch.cuda.is_available())
     return Accelerator(
-        mixed_precision="bf16" if bf16 else "no", gradient_accumulation_steps=config.grad_accumulation
+        cpu=not torch.cuda.is_available(),  # said outright, or processes without GPUs would not find each other
+        mixed_precision="bf16" if bf16 else "no",
+        gradient_accumulation_steps=config.grad_accumulation,
     )
 
 
