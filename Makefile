@@ -48,8 +48,9 @@ install: $(VENV)/.runtime $(LS_VENV)/.installed
 
 # --- running ----------------------------------------------------------------------------------------------
 
+# The demo's model is so small that one thread answers faster than two that wait for each other.
 demo: install
-	@CRASHDESK_HOME=$(abspath $(DEMO_HOME)) CRASHDESK_PORT=$(PORT) $(RUN) manage.py up --then "manage.py demo"
+	@OMP_NUM_THREADS=1 CRASHDESK_HOME=$(abspath $(DEMO_HOME)) CRASHDESK_PORT=$(PORT) $(RUN) manage.py up --then "manage.py demo"
 
 clean-demo:
 	@CRASHDESK_HOME=$(abspath $(DEMO_HOME)) sh -c 'if [ -f "$$CRASHDESK_HOME/run.json" ]; then \

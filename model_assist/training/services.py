@@ -18,7 +18,7 @@ from crashdesk.jobs.models import Job
 from crashdesk.jobs.services import enqueue
 from crashdesk.storage.files import is_local, local_path
 from model_assist.crashchat.kinds import ALL
-from model_assist.crashchat.parsing import render_answer
+from model_assist.crashchat.parsing import render_target
 from model_assist.registry.models import ModelVersion
 from model_assist.registry.services import in_use, register, settings_of
 from model_assist.training.examples import Example, write_examples
@@ -108,7 +108,7 @@ def examples_of(records: list[DatasetRecord], prompts: dict[str, str], folder: P
         for kind in ALL:
             answer = content["answers"][kind]
             if answer["state"] == "valued":
-                text = render_answer(kind, answer["state"], answer["value"])
+                text = render_target(kind, answer["state"], answer["value"])
                 examples.append(Example(video, kind, prompts[kind], text, content["duration_us"]))
     return examples
 

@@ -40,6 +40,7 @@ class Stack:
             "CRASHDESK_JOB_LEASE_SECONDS": "6",
             "CRASHDESK_POLL_SECONDS": "1",
             "PYTHONUNBUFFERED": "1",
+            "OMP_NUM_THREADS": "1",
         }
         if venv := os.environ.get("CRASHDESK_LABELSTUDIO_VENV"):
             self.env["CRASHDESK_LABELSTUDIO_VENV"] = venv

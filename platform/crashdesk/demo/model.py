@@ -11,7 +11,7 @@ from pathlib import Path
 
 from crashdesk.demo.console import Console
 
-CLIPS, SEED, SECONDS = 24, 4711, 600
+CLIPS, SEED = 24, 4711
 FILE_WORDS = {"causal_reasoning": "cause_reasoning"}
 """Where the conversation files call a kind by another name, as CrashChat's do."""
 
@@ -36,10 +36,7 @@ def make_model(console: Console, folder: Path, prompts: Mapping[str, str]) -> No
     run(console, "manage.py", "demo_corpus", str(clips), "--clips", str(CLIPS), "--seed", str(SEED))
     examples = folder / "examples.jsonl"
     write_examples(clips, examples, prompts)
-    run(
-        console, "-m", "model_assist.training.make_tiny", "--examples", str(examples), "--out", str(folder),
-        "--seconds", str(SECONDS),
-    )  # fmt: skip
+    run(console, "-m", "model_assist.training.make_tiny", "--examples", str(examples), "--out", str(folder))
 
 
 def write_examples(clips: Path, out: Path, prompts: Mapping[str, str]) -> int:

@@ -21,12 +21,12 @@ ANSWERS = {
 }
 
 
-def test_a_few_seconds_make_a_whole_model(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_few_steps_make_a_whole_model(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     clips = [steady_clip(tmp_path / f"{i}.mp4", frames=30 + i) for i in range(2)]
     rows = [Example(c, kind, DEFAULT_PROMPTS[kind], a) for c in clips for kind, a in ANSWERS.items()]
     write_examples(tmp_path / "examples.jsonl", rows)
     out = tmp_path / "model"
-    assert main(["--examples", str(tmp_path / "examples.jsonl"), "--out", str(out), "--seconds", "8"]) == 0
+    assert main(["--examples", str(tmp_path / "examples.jsonl"), "--out", str(out), "--steps", "6"]) == 0
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert [lines[0]["event"], lines[1]["event"], lines[-1]["event"]] == ["built", "clips read", "done"]
     assert lines[-1]["steps"] > 0
