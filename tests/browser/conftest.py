@@ -1,22 +1,22 @@
 """Chromium or Chrome of this machine, driven by Playwright against pytest-django's live server."""
 
-import os
-import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from django.test import Client
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page
 from pytest_django.live_server_helper import LiveServer
 
 from annotations.corpora.media_store import store
 from annotations.corpora.models import Media
 from annotations.corpora.services import process_media
 from crashdesk.accounts.models import User
+from tests.chromium import browser
 from tests.unit.annotations.corpora.media.clips import constant_clip
 
-BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+__all__ = ["browser"]
+
 SIZE = {"width": 1360, "height": 900}
 SignIn = Callable[..., Page]
 
@@ -28,25 +28,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if item.path.is_relative_to(here):
             item.add_marker(pytest.mark.browser)
             item.add_marker(pytest.mark.django_db(transaction=True))
-
-
-@pytest.fixture(scope="session")
-def browser() -> Iterator[Browser]:
-    path = next((found for name in BROWSERS if (found := shutil.which(name))), None)
-    if path is None:
-        pytest.skip(
-            f"no browser: none of {', '.join(BROWSERS)} is on the PATH (e.g. apt-get install chromium)"
-        )
-    # Playwright's synchronous interface runs an event loop in this thread, which Django takes for a mistake.
-    os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "1"
-    with sync_playwright() as playwright:
-        started = playwright.chromium.launch(
-            executable_path=path,
-            args=["--no-sandbox", "--disable-dev-shm-usage", "--autoplay-policy=no-user-gesture-required"],
-        )
-        yield started
-        started.close()
-    del os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"]
 
 
 @pytest.fixture

@@ -25,7 +25,6 @@ def test_draw_the_pictures_of_the_documentation(
     page.screenshot(path=IMAGES / "login.png")
     sign_in(admin, "/")
     expect(page.locator(".job").first).to_be_visible()
-    page.screenshot(path=IMAGES / "loop.png", full_page=True)
     page.goto("/cases")
     page.wait_for_load_state("networkidle")
     page.screenshot(path=IMAGES / "cases.png")
