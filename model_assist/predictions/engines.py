@@ -1,7 +1,10 @@
 """The one engine that this process holds: loaded on first use, kept, replaced when another model is asked for."""
 
+import gc
 import threading
 from pathlib import Path
+
+import torch
 
 from django.conf import settings
 
@@ -30,9 +33,12 @@ def engine_for(version: ModelVersion) -> Engine:
 
 
 def release() -> None:
-    """Let go of the held engine and its reader process."""
+    """Let go of the held engine, its reader process and its GPU memory."""
     global _held
     with _lock:
         if _held is not None:
             _held[2].close()
             _held = None
+            gc.collect()
+            if torch.cuda.is_available():
+                torch.cuda.empty_cache()

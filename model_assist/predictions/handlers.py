@@ -1,6 +1,6 @@
 """The GPU job, declared."""
 
-from annotations.cases.models import Case
+from crashdesk.accounts.permissions import Action
 from crashdesk.jobs.models import Job
 from crashdesk.jobs.registry import register
 from model_assist.predictions import services
@@ -9,8 +9,13 @@ from model_assist.predictions.models import CasePrediction
 
 def gave_up(job: Job) -> None:
     """The job failed for good or was cancelled: the case waits again."""
-    prediction = CasePrediction.objects.get(pk=job.args["case_prediction"])
-    services.give_back(Case.objects.select_for_update().get(pk=prediction.case_id))
+    services.give_back(CasePrediction.objects.get(pk=job.args["case_prediction"]))
 
 
-register("predict_case", queue="gpu", run="model_assist.predictions.work.predict_case", gave_up=gave_up)
+register(
+    "predict_case",
+    queue="gpu",
+    run="model_assist.predictions.work.predict_case",
+    needs=Action.PREDICT,
+    gave_up=gave_up,
+)

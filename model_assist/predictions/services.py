@@ -72,15 +72,26 @@ def cancel_run(*, run: PredictionRun, by: User | None) -> int:
     return cancel_group(run.group, by=by)
 
 
-def begin(case: Case) -> None:
-    """Claim a waiting case for the model; a case already claimed by a killed worker, or further on, is left."""
+@transaction.atomic
+def begin(case_id: int) -> None:
+    """Claim a waiting case for the model; one claimed already, by a killed worker or another run, is left."""
+    case = Case.objects.select_for_update().get(pk=case_id)
     if case.status in WAITING:
         move(case, CaseStatus.PREDICTING, by=None)
 
 
-def give_back(case: Case) -> None:
-    """Undo `begin`: to predicted when an earlier model has spoken, else to ready."""
+@transaction.atomic
+def give_back(prediction: CasePrediction) -> None:
+    """Undo `begin`: to predicted when an earlier model has spoken, else to ready; not while another run is at it."""
+    case = Case.objects.select_for_update().get(pk=prediction.case_id)
     if case.status != CaseStatus.PREDICTING:
+        return
+    others = CasePrediction.objects.filter(case=case, predicted_at=None).exclude(pk=prediction.pk)
+    at_work = Job.objects.filter(
+        kind="predict_case", state=JobState.RUNNING,
+        args__case_prediction__in=list(others.values_list("pk", flat=True)),
+    )  # fmt: skip
+    if at_work.exists():
         return
     spoken = Answer.objects.filter(case=case, author_kind=AuthorKind.MODEL).exists()
     move(case, CaseStatus.PREDICTED if spoken else CaseStatus.READY, by=None)
@@ -110,6 +121,8 @@ def write(*, prediction: CasePrediction, said: ClipAnswers) -> int:
             ),
         )
         new += written
+    if case.status == CaseStatus.READY:  # another run that was cancelled gave it back meanwhile
+        move(case, CaseStatus.PREDICTING, by=None)
     if case.status == CaseStatus.PREDICTING:
         move(case, CaseStatus.PREDICTED, by=None)
     CasePrediction.objects.filter(pk=prediction.pk).update(

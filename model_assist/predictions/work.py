@@ -23,7 +23,7 @@ def predict_case(running: Running) -> dict[str, Any]:
     case, media = prediction.case, prediction.case.video.media
     if media is None:
         raise Problem("lacks_media", f"Case {case.pk} has no clip to watch.")
-    services.begin(case)
+    services.begin(case.pk)
     prompts = dict(Prompt.objects.filter(guideline_id=case.guideline_id).values_list("kind", "text"))
     engine = engine_for(prediction.run.model_version)
     try:
@@ -36,5 +36,5 @@ def predict_case(running: Running) -> dict[str, Any]:
             defaults={"severity": Severity.ERROR, "message": str(error)[:500]},
         )
         raise Problem("frames_unreadable", f"{case.video.name}: {error}") from error
-    running.check()
+    running.check(fresh=True)
     return {"new_answers": services.write(prediction=prediction, said=said)}

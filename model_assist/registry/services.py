@@ -106,7 +106,10 @@ def promote(*, model_version: ModelVersion, reason: str, by: User | None) -> Pro
     """Put a model version in use for the next prediction run; rolling back is promoting the old one again."""
     if not reason.strip():
         raise Problem("reason_needed", "Say why.", fields={"reason": ["is empty"]}, status=400)
-    replaced = ModelVersion.objects.select_for_update().filter(in_use=True).first()
+    rows = {
+        row.pk: row for row in ModelVersion.objects.select_for_update().order_by("pk")
+    }  # one promotion at a time
+    replaced = next((row for row in rows.values() if row.in_use), None)
     if replaced is not None and replaced.pk == model_version.pk:
         raise Problem("already_in_use", f"{model_version} is in use already.")
     if replaced is not None:

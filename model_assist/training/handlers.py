@@ -1,5 +1,6 @@
 """The training job, declared."""
 
+from crashdesk.accounts.permissions import Action
 from crashdesk.jobs.registry import register
 
-register("train", queue="gpu", run="model_assist.training.work.train")
+register("train", queue="gpu", run="model_assist.training.work.train", needs=Action.TRAIN)

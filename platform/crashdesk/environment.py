@@ -30,13 +30,27 @@ def env_int(name: str, default: int) -> int:
         raise ImproperlyConfigured(f"{name}={raw!r} is not a whole number") from None
 
 
+DATABASE_OPTIONS = frozenset(
+    {"sslmode", "sslrootcert", "sslcert", "sslkey", "connect_timeout", "application_name"}
+)
+
+
 def database_settings(url: str) -> dict[str, object]:
-    """Django's DATABASES entry for postgresql://user:password@host:port/name."""
+    """Django's DATABASES entry for postgresql://user:password@host:port/name?sslmode=require.
+
+    Raises ImproperlyConfigured, without the password, for other databases and for unknown options.
+    """
     parts = urlsplit(url)
+    options = {name: values[-1] for name, values in parse_qs(parts.query).items()}
     if parts.scheme not in {"postgresql", "postgres"} or not parts.path.strip("/"):
         raise ImproperlyConfigured(
-            f"CRASHDESK_DATABASE_URL={url!r}: CrashDesk runs on PostgreSQL; "
-            "write postgresql://user:password@host:5432/crashdesk"
+            f"CRASHDESK_DATABASE_URL begins with {parts.scheme}:// and names host {parts.hostname}: CrashDesk runs on "
+            "PostgreSQL; write postgresql://user:password@host:5432/crashdesk"
+        )
+    if unknown := sorted(set(options) - DATABASE_OPTIONS):
+        raise ImproperlyConfigured(
+            f"CRASHDESK_DATABASE_URL has unknown options {', '.join(unknown)}; "
+            f"known: {', '.join(sorted(DATABASE_OPTIONS))}"
         )
     return {
         "ENGINE": "django.db.backends.postgresql",
@@ -45,6 +59,7 @@ def database_settings(url: str) -> dict[str, object]:
         "PASSWORD": unquote(parts.password or ""),
         "HOST": parts.hostname or "",
         "PORT": str(parts.port or ""),
+        "OPTIONS": options,
         "CONN_MAX_AGE": 60,
         "CONN_HEALTH_CHECKS": True,
     }

@@ -146,12 +146,17 @@ if CELERY_BROKER_URL.startswith("amqp"):
     CELERY_BROKER_TRANSPORT_OPTIONS: dict[str, object] = {"confirm_publish": True}
 else:
     CELERY_BROKER_TRANSPORT_OPTIONS = {"visibility_timeout": 3600}
+# `tick` is read by every worker but the GPU's, so that no long job of one queue can hold it up.
 CELERY_BEAT_SCHEDULE = {
-    "reap-jobs": {"task": "crashdesk.jobs.tasks.tick", "schedule": 2.0, "options": {"queue": "sync"}},
+    "reap-jobs": {
+        "task": "crashdesk.jobs.tasks.tick",
+        "schedule": 2.0,
+        "options": {"queue": "tick", "expires": 10},
+    },
     "poll-label-studio": {
         "task": "annotations.labelstudio.tasks.poll",
         "schedule": float(env_int("CRASHDESK_POLL_SECONDS", 3)),
-        "options": {"queue": "sync"},
+        "options": {"queue": "sync", "expires": 30},
     },
 }
 

@@ -20,7 +20,7 @@ import pytest
 import yaml
 from django.core.management import get_commands
 
-from crashdesk.embedded.processes import WORKERS
+from crashdesk.embedded.processes import TICK, WORKERS
 
 ROOT = Path(__file__).resolve().parents[2]
 DEPLOY = ROOT / "deploy"
@@ -132,7 +132,9 @@ def test_commands_name_what_exists(where: str, command: list[str]) -> None:
     else:
         assert command[2:5] == ["celery", "-A", "crashdesk"]
         if command[5] == "worker":
-            assert command[command.index("-Q") + 1] in WORKERS
+            own, *others = command[command.index("-Q") + 1].split(",")
+            assert own in WORKERS
+            assert others == ([] if own == "gpu" else [TICK])
             assert command[command.index("-P") + 1] == "threads"
         else:
             assert command[5] == "beat"
@@ -140,7 +142,7 @@ def test_commands_name_what_exists(where: str, command: list[str]) -> None:
 
 def test_every_queue_has_a_worker_as_in_the_embedded_start(services: dict[str, dict[str, Any]]) -> None:
     workers = {
-        command[command.index("-Q") + 1]: int(command[command.index("-c") + 1])
+        command[command.index("-Q") + 1].split(",")[0]: int(command[command.index("-c") + 1])
         for command in (service.get("command", []) for service in services.values())
         if "worker" in command
     }

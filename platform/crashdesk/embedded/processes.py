@@ -20,7 +20,8 @@ from crashdesk.embedded.ports import taken_ports
 from crashdesk.embedded.postgres import PostgresServer
 from crashdesk.embedded.supervisor import ProcessSpec, Supervisor, SupervisorError, is_running
 
-# queue, tasks at a time
+# queue, tasks at a time; `tick` revives lost jobs and is read by all but the model's worker
+TICK = "tick"
 WORKERS = {"media": 2, "gpu": 1, "sync": 2, "data": 2}
 _GPU_THREADS_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
@@ -208,10 +209,11 @@ def _worker(
     config: EmbeddedConfig, queue: str, slots: int, needs: Sequence[str], workdir: Path | None
 ) -> ProcessSpec:
     """A killed supervisor kills its workers at once: a lease brings their jobs back, a slow goodbye does not."""
+    queues = queue if queue == "gpu" else f"{queue},{TICK}"
     return ProcessSpec(
         f"worker-{queue}",
         [
-            *(sys.executable, "-m", "celery", "-A", "crashdesk", "worker", "-Q", queue, "-n", f"{queue}@%h"),
+            *(sys.executable, "-m", "celery", "-A", "crashdesk", "worker", "-Q", queues, "-n", f"{queue}@%h"),
             *("-P", "threads", "-c", str(slots), "-l", "INFO", "--without-gossip", "--without-mingle"),
         ],
         env=worker_environment(config, queue),

@@ -1,5 +1,6 @@
 """A claimed job inside a worker: its heartbeat, its progress, and whether it must stop."""
 
+import logging
 import threading
 import time
 from datetime import timedelta
@@ -7,12 +8,14 @@ from types import TracebackType
 from typing import Self
 
 from django.conf import settings
+from django.db import Error as DatabaseFailure
 from django.db import connection
 from django.utils import timezone
 
 from crashdesk.jobs.models import Job, JobState
 
 PROGRESS_EVERY_SECONDS = 0.5
+logger = logging.getLogger(__name__)
 
 
 class Cancelled(Exception):
@@ -44,8 +47,13 @@ class Running:
         self._stop.set()
         self._thread.join()
 
-    def check(self) -> None:
-        """Call between steps. Raises Cancelled or ClaimLost when the work must stop here."""
+    def check(self, *, fresh: bool = False) -> None:
+        """Call between steps. Raises Cancelled or ClaimLost when the work must stop here.
+
+        What the last heartbeat saw decides; `fresh` asks the database, before a write that is not to be undone.
+        """
+        if fresh:
+            self._renew()
         if self._lost.is_set():
             raise ClaimLost(f"job {self.job.pk}: the lease ran out")
         if self._cancelled.is_set():
@@ -63,9 +71,20 @@ class Running:
         )
 
     def _beat(self) -> None:
+        renewed = time.monotonic()
         try:
             while not self._stop.wait(settings.JOB_LEASE_SECONDS / 4):
-                self._renew()
+                began = time.monotonic()
+                try:
+                    self._renew()
+                    renewed = began
+                except (
+                    DatabaseFailure
+                ):  # a restart of the database must not end the claim while its lease lasts
+                    logger.warning("job %s: lease not renewed, trying again", self.job.pk, exc_info=True)
+                    connection.close()
+                if time.monotonic() - renewed > settings.JOB_LEASE_SECONDS:
+                    self._lost.set()
         finally:
             connection.close()
 

@@ -61,7 +61,7 @@ def test_workers_run_as_agreed(tmp_path: Path) -> None:
         argv = specs[f"worker-{queue}"].argv
         assert not callable(argv)
         text = " ".join(argv)
-        assert f"-Q {queue} " in text
+        assert f"-Q {queue if queue == 'gpu' else f'{queue},tick'} " in text
         assert f"-P threads -c {slots} " in text
     environment = specs["worker-media"].env
     assert environment is not None

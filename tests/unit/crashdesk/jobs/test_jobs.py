@@ -1,17 +1,21 @@
 """Claims, leases, retries and cancels of jobs, against a real PostgreSQL."""
 
+import time
 from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.db import OperationalError
 from django.utils import timezone
+from pytest_django import Settings
 
 from crashdesk.accounts.models import User
+from crashdesk.accounts.permissions import Action
 from crashdesk.api.errors import Problem
 from crashdesk.jobs import registry, services
 from crashdesk.jobs.models import Job, JobState
-from crashdesk.jobs.running import Running
+from crashdesk.jobs.running import ClaimLost, Running
 from crashdesk.jobs.tasks import perform
 
 pytestmark = pytest.mark.django_db
@@ -188,3 +192,92 @@ def test_a_whole_group_is_cancelled(probe: Probe, lead: User) -> None:
     services.enqueue_many("probe", [{}, {}, {}], by=lead, group="g:1")
     assert services.cancel_group("g:1", by=lead) == 3
     assert set(Job.objects.values_list("state", flat=True)) == {JobState.CANCELLED}
+
+
+def test_a_failing_job_that_was_to_stop_is_cancelled_not_retried(probe: Probe, lead: User) -> None:
+    def cancel_then_fail(running: Running) -> None:
+        services.cancel(running.job.pk, by=lead)
+        raise RuntimeError("and then it broke")
+
+    probe.before_end = cancel_then_fail
+    job = queue_one()
+    perform(claim())
+    job.refresh_from_db()
+    assert job.state == JobState.CANCELLED
+    assert "then it broke" in job.error
+
+
+def test_a_fresh_check_sees_a_cancel_before_the_next_heartbeat(probe: Probe, lead: User) -> None:
+    def cancel_meanwhile(running: Running) -> None:
+        services.cancel(running.job.pk, by=lead)
+        running.check()
+        running.check(fresh=True)
+        raise AssertionError("it went on")
+
+    probe.before_end = cancel_meanwhile
+    job = queue_one()
+    perform(claim())
+    job.refresh_from_db()
+    assert job.state == JobState.CANCELLED
+
+
+def test_retrying_needs_the_permission_to_start(probe: Probe, lead: User, engineer: User) -> None:
+    registry._HANDLERS["probe"] = registry.Handler("probe", "data", probe.run, None, Action.TRAIN)
+    job = services.cancel(queue_one().pk, by=lead)
+    with pytest.raises(Problem, match="does not allow to train"):
+        services.retry(job.pk, by=lead)
+    assert services.retry(job.pk, by=engineer).state == JobState.QUEUED
+
+
+def test_one_job_that_cannot_be_given_up_does_not_hold_up_the_others(
+    probe: Probe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(job: Job) -> None:
+        raise RuntimeError("its case is gone")
+
+    registry._HANDLERS["stuck"] = registry.Handler("stuck", "data", probe.run, refuse)
+    stuck, other = services.enqueue("stuck", {}, by=None), queue_one()
+    claim(), claim()
+    past = timezone.now() - timedelta(seconds=1)
+    Job.objects.update(lease_until=past)
+    Job.objects.filter(pk=stuck.pk).update(attempts=3)
+    assert services.revive_expired() == 1
+    other.refresh_from_db()
+    stuck.refresh_from_db()
+    assert (other.state, stuck.state) == (JobState.QUEUED, JobState.RUNNING)
+    del registry._HANDLERS["stuck"]
+
+
+def test_the_heartbeat_outlives_a_failing_database(
+    probe: Probe, monkeypatch: pytest.MonkeyPatch, settings: Settings
+) -> None:
+    settings.JOB_LEASE_SECONDS = 0.4
+    renewals: list[float] = []
+
+    def renew(running: Running) -> None:
+        renewals.append(time.monotonic())
+        if len(renewals) == 1:
+            raise OperationalError("the database restarts")
+
+    monkeypatch.setattr(Running, "_renew", renew)
+    queue_one()
+    with Running(claim()) as running:
+        time.sleep(0.35)
+        running.check()
+    assert len(renewals) >= 2
+
+
+def test_a_database_that_stays_away_ends_the_claim(
+    probe: Probe, monkeypatch: pytest.MonkeyPatch, settings: Settings
+) -> None:
+    settings.JOB_LEASE_SECONDS = 0.2
+
+    def renew(running: Running) -> None:
+        raise OperationalError("the database is gone")
+
+    monkeypatch.setattr(Running, "_renew", renew)
+    queue_one()
+    with Running(claim()) as running:
+        time.sleep(0.5)
+        with pytest.raises(ClaimLost):
+            running.check()

@@ -95,7 +95,8 @@ def test_doing_a_case_twice_writes_nothing_new(engine: Engine) -> None:
 def test_a_case_claimed_by_a_killed_worker_is_taken_over(engine: Engine) -> None:
     run, (_case_id,) = start()
     case = CasePrediction.objects.get(run=run).case
-    services.begin(case)
+    services.begin(case.pk)
+    case.refresh_from_db()
     assert case.status == CaseStatus.PREDICTING
     run_next()
     case.refresh_from_db()
@@ -134,3 +135,18 @@ def test_nothing_to_predict_is_said() -> None:
     make_model_version()
     with pytest.raises(Problem, match="ready for the model"):
         services.start_run(corpus=make_corpus(), guideline=make_guideline(), by=None)
+
+
+def test_cancelling_a_second_run_leaves_the_first_ones_claim_alone(engine: Engine, lead: User) -> None:
+    run, (case_id,) = start()
+    case = CasePrediction.objects.get(run=run).case
+    second = services.start_run(corpus=run.corpus, guideline=run.guideline, by=lead)
+    first_job = claim_next("gpu")
+    assert first_job is not None
+    services.begin(case_id)
+    assert services.cancel_run(run=second, by=lead) == 1
+    case.refresh_from_db()
+    assert case.status == CaseStatus.PREDICTING
+    perform(first_job)
+    case.refresh_from_db()
+    assert case.status == CaseStatus.PREDICTED
