@@ -1,6 +1,7 @@
 """The whole loop on a demo corpus, through the API only: import, predict, review, approve, freeze, train, promote."""
 
 import json
+import os
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
@@ -33,10 +34,13 @@ class Walk:
 
     def run(self) -> None:
         """Walk what has not been walked yet."""
+        model_title = "Making and training a tiny model of the real architecture"
+        if os.environ.get("CRASHDESK_MODEL"):
+            model_title = "Registering the model that CRASHDESK_MODEL names"
         stages: list[tuple[str, Callable[[], str]]] = [
             ("Drawing the demo clips", self.draw),
             ("Importing them", self.import_clips),
-            ("Making and training a tiny model of the real architecture", self.model),
+            (model_title, self.model),
             ("Drafting answers with it", self.predict),
             ("Choosing what to review first", self.select),
             ("Showing the cases in Label Studio", self.push),
@@ -87,8 +91,10 @@ class Walk:
 
     def model(self) -> str:
         if not self.client.get("model-versions")["results"]:
-            make_model(self.console, self.home / "model", self._prompts())
-            run(self.console, "manage.py", "register_model", "tiny")
+            configured = os.environ.get("CRASHDESK_MODEL")
+            if not configured:
+                make_model(self.console, self.home / "model", self._prompts())
+            run(self.console, "manage.py", "register_model", Path(configured).name if configured else "tiny")
         return f"model in use: {self._model_in_use()['name']}"
 
     def predict(self) -> str:
