@@ -103,15 +103,26 @@ def render_answer(kind: str, state: str, value: Mapping[str, Any] | None) -> str
     return str(words)
 
 
-def render_target(kind: str, state: str, value: Mapping[str, Any] | None) -> str:
-    """`render_answer` with times rounded (half up) to tenths of a second, the grid of the published training data.
+def render_target(
+    kind: str, state: str, value: Mapping[str, Any] | None, *, duration_us: int | None = None
+) -> str:
+    """`render_answer` with times rounded to tenths of a second, the grid of the published training data.
 
     For training targets: a model cannot see microseconds, and learning their digits only teaches it to ramble.
+    Rounds half up, but down where that would lead past `duration_us`, the clip's end: a value inside the clip
+    then has a target inside it.  Spans stay ordered either way.
     """
     if value is None or kind not in PERCEPTION:
         return render_answer(kind, state, value)
-    rounded = {name: (time_us + TENTH_US // 2) // TENTH_US * TENTH_US for name, time_us in value.items()}
+    rounded = {name: _to_tenth(time_us, duration_us) for name, time_us in value.items()}
     return render_answer(kind, state, rounded)
+
+
+def _to_tenth(time_us: int, duration_us: int | None) -> int:
+    nearest = (time_us + TENTH_US // 2) // TENTH_US * TENTH_US
+    if duration_us is not None and nearest > duration_us:
+        return time_us // TENTH_US * TENTH_US
+    return nearest
 
 
 def format_seconds(time_us: int) -> str:

@@ -130,7 +130,8 @@ def in_tenths(example: Example) -> Example:
     parsed = parse_answer(example.kind, example.answer, duration_us=None)
     if parsed.state != "valued":
         return example
-    return replace(example, answer=render_target(example.kind, parsed.state, parsed.value))
+    answer = render_target(example.kind, parsed.state, parsed.value, duration_us=example.duration_us)
+    return replace(example, answer=answer)
 
 
 def in_pairs(groups: list[ClipExamples], seed: str) -> Callable[[int], ClipExamples]:

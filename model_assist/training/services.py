@@ -104,12 +104,12 @@ def examples_of(records: list[DatasetRecord], prompts: dict[str, str], folder: P
         content = row.content
         if not content["sha256"]:
             continue
-        video = clip_path(content["sha256"], folder)
+        video, duration_us = clip_path(content["sha256"], folder), content["duration_us"]
         for kind in ALL:
             answer = content["answers"][kind]
             if answer["state"] == "valued":
-                text = render_target(kind, answer["state"], answer["value"])
-                examples.append(Example(video, kind, prompts[kind], text, content["duration_us"]))
+                text = render_target(kind, answer["state"], answer["value"], duration_us=duration_us)
+                examples.append(Example(video, kind, prompts[kind], text, duration_us))
     return examples
 
 

@@ -212,6 +212,27 @@ def test_training_targets_are_in_tenths() -> None:
     assert render_target(k.CRASH_LOCALIZATION, "absent", None) == k.ABSENT_TEXT
 
 
+def test_training_targets_at_the_end_of_the_clip_stay_inside() -> None:
+    value = {"start_us": 8_960_000, "end_us": 9_980_000}
+    assert render_target(k.CRASH_LOCALIZATION, "valued", value, duration_us=9_980_000) == "9.0 - 9.9 seconds"
+    assert (
+        render_target(k.CRASH_LOCALIZATION, "valued", value, duration_us=10_000_000) == "9.0 - 10.0 seconds"
+    )
+    assert render_target(k.CRASH_LOCALIZATION, "valued", value) == "9.0 - 10.0 seconds"
+
+
+@given(st.tuples(times, times, times).map(sorted))
+def test_training_targets_of_values_inside_the_clip_lie_inside_it(ordered: list[int]) -> None:
+    start, end, duration = ordered
+    values = {
+        k.CRASH_LOCALIZATION: {"start_us": start, "end_us": end},
+        k.PRE_CRASH_LOCALIZATION: {"at_us": end},
+    }
+    for kind, value in values.items():
+        text = render_target(kind, "valued", value, duration_us=duration)
+        assert read(kind, text, duration)[0] == "valued"
+
+
 @given(spans)
 def test_training_targets_stay_ordered(span: list[int]) -> None:
     text = render_target(k.CRASH_LOCALIZATION, "valued", {"start_us": span[0], "end_us": span[1]})

@@ -66,5 +66,7 @@ def test_crash_and_calm_clips_take_turns() -> None:
 def test_targets_are_rounded_to_tenths() -> None:
     exact = Example(Path("a"), k.CRASH_LOCALIZATION, "Q", "3.033333 - 4.566667 seconds")
     assert in_tenths(exact).answer == "3.0 - 4.6 seconds"
+    late = Example(Path("a"), k.CRASH_LOCALIZATION, "Q", "8.96 - 9.98 seconds", 9_980_000)
+    assert in_tenths(late).answer == "9.0 - 9.9 seconds"
     odd = Example(Path("a"), k.CRASH_LOCALIZATION, "Q", "soon")
     assert in_tenths(odd) == odd
