@@ -3,9 +3,12 @@
 import dataclasses
 import hashlib
 import json
+import re
+import sys
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Final, Self
 
 from model_assist.crashchat.kinds import ALL, LINGUISTIC, PERCEPTION
 from model_assist.crashchat.settings import LORA_TARGETS
@@ -19,6 +22,68 @@ OPERATIONAL = ("output", "progress", "checkpoint_every", "feature_cache_mb", "fr
 
 class ConfigError(ValueError):
     """A run that cannot start; the message names the field."""
+
+
+@dataclass(frozen=True)
+class _Range:
+    """The numbers a field takes: from `low` to `high`, both included unless said otherwise; never NaN."""
+
+    words: str
+    low: float
+    high: float
+    above_low: bool = False
+    below_high: bool = False
+
+    def __contains__(self, value: float) -> bool:
+        above = value > self.low if self.above_low else value >= self.low
+        below = value < self.high if self.below_high else value <= self.high
+        return above and below
+
+
+_COUNT = _Range("be positive and below 2**31", 1, 2**31 - 1)
+_POSITIVE = _Range("be positive and finite", 0, sys.float_info.max, above_low=True)
+_NOT_NEGATIVE = _Range("be finite and not negative", 0, sys.float_info.max)
+
+_WHOLE: Final[Mapping[str, _Range]] = {
+    **dict.fromkeys(("rank", "alpha", "grad_accumulation", "checkpoint_every"), _COUNT),
+    **dict.fromkeys(("steps", "max_frames", "max_tokens"), _COUNT),
+    "seed": _Range("lie in [0, 2**32)", 0, 2**32 - 1),  # what NumPy takes
+    "feature_cache_mb": _NOT_NEGATIVE,
+}
+_REAL: Final[Mapping[str, _Range]] = {
+    **dict.fromkeys(("lr", "projector_lr", "max_grad_norm", "epochs", "fps", "frame_timeout_s"), _POSITIVE),
+    "weight_decay": _NOT_NEGATIVE,
+    "dropout": _Range("lie in [0, 1)", 0, 1, below_high=True),
+    "warmup_ratio": _Range("lie in [0, 1]", 0, 1),
+}
+_OTHER: Final[Mapping[str, tuple[type, str]]] = {
+    **dict.fromkeys(
+        ("base", "examples", "output", "target_modules", "precision", "progress"), (str, "a text")
+    ),
+    **dict.fromkeys(("full", "gradient_checkpointing"), (bool, "true or false")),
+    **dict.fromkeys(("adapters", "start_from"), (dict, "an object")),
+}
+_OPTIONAL: Final = frozenset({"steps", "fps", "max_frames", "max_tokens", "progress"})
+
+
+def _check(name: str, value: object) -> None:
+    """Raises ConfigError for a value of the wrong type, and for a number out of its field's range."""
+    if name in _OTHER:
+        wanted, words = _OTHER[name]
+        if not isinstance(value, wanted):
+            raise ConfigError(f"{name} must be {words}, not {value!r}")
+        return
+    whole = name in _WHOLE
+    if isinstance(value, bool) or not isinstance(value, int if whole else (int, float)):
+        raise ConfigError(f"{name} must be a {'whole ' if whole else ''}number, not {value!r}")
+    allowed = (_WHOLE if whole else _REAL)[name]
+    if value not in allowed:
+        raise ConfigError(f"{name} must {allowed.words}, not {value!r}")
+
+
+def _is_adapter_name(name: object) -> bool:
+    """A folder's name that is neither hidden (as scratch folders are) nor the name of a full run."""
+    return isinstance(name, str) and name not in ("", FULL) and "/" not in name and not name.startswith(".")
 
 
 @dataclass(frozen=True)
@@ -64,29 +129,28 @@ class RunConfig:
     progress: str | None = None
 
     def __post_init__(self) -> None:
-        for name in (
-            "rank",
-            "alpha",
-            "grad_accumulation",
-            "checkpoint_every",
-            "lr",
-            "projector_lr",
-            "epochs",
-        ):
-            if getattr(self, name) <= 0:
-                raise ConfigError(f"{name} must be positive, not {getattr(self, name)!r}")
-        if self.steps is not None and self.steps < 1:
-            raise ConfigError(f"steps must be positive, not {self.steps}")
-        if not 0 <= self.dropout < 1:
-            raise ConfigError(f"dropout must lie in [0, 1), not {self.dropout}")
+        for field_ in dataclasses.fields(self):
+            value = getattr(self, field_.name)
+            if value is not None or field_.name not in _OPTIONAL:
+                _check(field_.name, value)
         if self.precision not in ("auto", "bf16", "fp32"):
             raise ConfigError(f"precision must be auto, bf16 or fp32, not {self.precision!r}")
+        try:
+            re.compile(self.target_modules)
+        except re.error as error:
+            raise ConfigError(f"target_modules is not a regular expression ({error})") from error
+        self._check_adapters()
+
+    def _check_adapters(self) -> None:
         if not self.adapters and not self.full:
             raise ConfigError("adapters: name at least one")
         for name, kinds in self.adapters.items():
-            unknown = set(kinds) - set(ALL)
-            if unknown or not kinds or name == FULL or "/" in name:
+            known = isinstance(kinds, list) and bool(kinds) and all(kind in ALL for kind in kinds)
+            if not known or not _is_adapter_name(name):
                 raise ConfigError(f"adapters: {name!r} with kinds {kinds!r} cannot be trained")
+        for name, folder in self.start_from.items():
+            if not isinstance(folder, str):
+                raise ConfigError(f"start_from: {name!r} must name a folder, not {folder!r}")
         if set(self.start_from) - set(self.adapters):
             raise ConfigError("start_from names adapters that are not trained")
 
