@@ -1,7 +1,8 @@
 """Bringing cases into Label Studio, with their drafts as predictions, in review order. Safe to kill and repeat.
 
 A row without a task id is written before its task is made. Whoever comes after a kill finds such rows and asks
-Label Studio, by `data.case_id`, whether the task exists, so that no case is ever shown twice.
+Label Studio, by `data.case_id`, whether the task exists, so that no case is ever shown twice. The row also names
+the drafts before its task shows them: a submission can come home while the push is still under way.
 """
 
 from collections.abc import Mapping, Sequence
@@ -16,7 +17,7 @@ from django.utils import timezone
 from annotations.cases.models import Answer, Case, CaseStatus, Guideline
 from annotations.cases.rules import Said
 from annotations.cases.services import drafts
-from annotations.cases.workflow import InvalidMove, move
+from annotations.cases.workflow import move
 from annotations.corpora.media.timemap import ProxyMap
 from annotations.corpora.models import Corpus, Media, MediaState
 from annotations.labelstudio.client import Client, LabelStudioRefused, task_filter
@@ -30,6 +31,7 @@ from crashdesk.jobs.running import Running
 
 BATCH = 200
 UNRANKED = 9_999_999
+PUSHABLE = (CaseStatus.READY, CaseStatus.PREDICTED, CaseStatus.RETURNED)
 
 
 @dataclass
@@ -111,6 +113,7 @@ def _push_batch(
             known[item.case.pk] = item.task.task_id
             report.updated += 1
     missing = [item for item in items if item.case.pk not in known]
+    _note_shown(missing)
     refused = _import(project, missing, client)
     known |= find_tasks(project, [item.case.pk for item in missing if item.case.pk not in refused], client)
     for case_id, message in refused.items():
@@ -207,6 +210,13 @@ def find_tasks(project: LabelStudioProject, case_ids: Sequence[int], client: Cli
     return found
 
 
+def _note_shown(items: Sequence[_Item]) -> None:
+    """Write down which drafts the tasks about to be made will show. A task already there keeps its own note."""
+    for item in items:
+        item.task.shown_answers = item.shown
+    LabelStudioTask.objects.bulk_update([item.task for item in items], ["shown_answers"])
+
+
 def _import(project: LabelStudioProject, items: Sequence[_Item], client: Client) -> dict[int, str]:
     """Make the tasks. A batch that is refused is halved until the culprits stand alone: case id to reason."""
     if not items:
@@ -256,17 +266,25 @@ def unlink(row: LabelStudioTask) -> None:
 
 @transaction.atomic
 def _settle(items: Sequence[_Item], known: Mapping[int, int], *, by: User | None, report: PushReport) -> None:
+    """Link the rows to their tasks and bring the cases in review, but for those that moved meanwhile.
+
+    Rows are locked before cases, as a pull does: a case that a pull has just brought to `submitted` stays there.
+    """
     now = timezone.now()
+    ours = LabelStudioTask.objects.filter(pk__in=[item.task.pk for item in items])
+    rows = {row.pk: row for row in ours.select_for_update().order_by("pk")}
+    shown = Case.objects.filter(pk__in=[item.case.pk for item in items])
+    cases = {case.pk: case for case in shown.select_for_update().order_by("pk")}
     for item in items:
-        row = item.task
+        row, case = rows[item.task.pk], cases[item.case.pk]
         if row.task_id is None:
-            row.task_id, row.shown_answers = known[item.case.pk], item.shown
+            row.task_id = known[case.pk]
         row.shown_rank, row.pushed_at = item.case.review_rank, now
-        row.save()
-        try:
-            move(item.case, CaseStatus.IN_REVIEW, by=by)
+        row.save(update_fields=["task_id", "shown_rank", "pushed_at"])
+        if case.status in PUSHABLE:
+            move(case, CaseStatus.IN_REVIEW, by=by)
             report.pushed += 1
-        except InvalidMove:  # somebody decided about the case while it was being pushed
+        else:
             report.moved_meanwhile += 1
 
 

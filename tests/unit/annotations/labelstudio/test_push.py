@@ -182,3 +182,40 @@ def test_a_case_that_moved_meanwhile_stays_where_it_is(
 
     monkeypatch.setattr(push, "find_tasks", excluded_meanwhile)
     assert pushed(project, studio).moved_meanwhile == 1
+
+
+def test_a_returned_case_submitted_during_its_push_stays_submitted(
+    project: LabelStudioProject, studio: FakeLabelStudio, lead: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    case = predicted(project)
+    pushed(project, studio)
+    move(case, CaseStatus.SUBMITTED, by=None)
+    return_case(case=case, reason="watch the mirror", by=lead)
+    case.refresh_from_db()
+    real = push.find_tasks
+
+    def submitted_meanwhile(*args: Any) -> dict[int, int]:
+        if case.status == CaseStatus.RETURNED:
+            move(case, CaseStatus.SUBMITTED, by=None)
+        return real(*args)
+
+    monkeypatch.setattr(push, "find_tasks", submitted_meanwhile)
+    report = pushed(project, studio)
+    assert (report.pushed, report.moved_meanwhile) == (0, 1)
+    case.refresh_from_db()
+    assert case.status == CaseStatus.SUBMITTED
+
+
+def test_an_adopted_task_keeps_the_note_of_the_drafts_it_shows(
+    project: LabelStudioProject, studio: FakeLabelStudio
+) -> None:
+    case = predicted(project)
+    first = {answer.kind: answer.pk for answer in case.answers.all()}
+    studio.break_after = "/import"
+    with pytest.raises(KeyboardInterrupt):
+        pushed(project, studio)
+    assert LabelStudioTask.objects.get().shown_answers == first
+    add_drafts(case, model_version="newer")
+    assert pushed(project, studio).pushed == 1
+    assert LabelStudioTask.objects.get().shown_answers == first
+    assert len(studio.task_of(case.pk)["predictions"]) == 1
