@@ -21,7 +21,7 @@ from annotations.cases.models import Answer, CaseStatus
 from annotations.cases.rules import Said
 from annotations.cases.workflow import move
 from annotations.corpora.models import Severity, VideoFinding
-from annotations.labelstudio.client import Client, LabelStudioRefused, task_filter
+from annotations.labelstudio.client import Client, LabelStudioDown, LabelStudioRefused, task_filter
 from annotations.labelstudio.conversion import from_regions
 from annotations.labelstudio.models import LabelStudioAnnotation, LabelStudioProject, LabelStudioTask
 from annotations.labelstudio.people import People
@@ -63,7 +63,8 @@ def pull_project(
 ) -> PullReport:
     """Take in everything that changed in this project; `full` looks at every task and finds deleted ones.
 
-    One annotation that cannot be taken never holds back the others. Raises Problem when Label Studio is down.
+    One annotation that cannot be taken never holds back the others. Raises LabelStudioDown or LabelStudioRefused
+    when Label Studio itself fails: the next pull then starts where this one did.
     """
     report = PullReport()
     if project.project_id is None:
@@ -97,8 +98,10 @@ def _changed_tasks(project: LabelStudioProject, client: Client, *, full: bool) -
         since = project.polled_until.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
         filters = [task_filter("updated_at", "greater", "Datetime", since)]
     for page in client.tasks(project.linked_id, filters):
-        known = _known_annotations(project, page)
-        yield from (task for task in page if known.get(task["id"]) != _annotations_of(task))
+        known, refused = _known_annotations(project, page), _refused_before(project, page)
+        yield from (
+            task for task in page if task["id"] in refused or known.get(task["id"]) != _annotations_of(task)
+        )
 
 
 def _known_annotations(project: LabelStudioProject, page: list[dict[str, Any]]) -> dict[int, set[Annotation]]:
@@ -115,6 +118,14 @@ def _known_annotations(project: LabelStudioProject, page: list[dict[str, Any]]) 
     return known
 
 
+def _refused_before(project: LabelStudioProject, page: list[dict[str, Any]]) -> set[int]:
+    """Tasks that a finding names: they are looked at again, so that the finding goes when its cause is gone."""
+    findings = VideoFinding.objects.filter(
+        video__corpus=project.corpus_id, code=FINDING, data__task__in=[task["id"] for task in page]
+    )
+    return set(findings.values_list("data__task", flat=True))
+
+
 def _annotations_of(task: dict[str, Any]) -> set[Annotation] | None:
     """None where an annotation lacks what it needs to be compared: _take_in says what is wrong with it."""
     try:
@@ -126,15 +137,19 @@ def _annotations_of(task: dict[str, Any]) -> set[Annotation] | None:
 def _take_in(
     project: LabelStudioProject, task: dict[str, Any], people: People, report: PullReport, failed: list[int]
 ) -> None:
-    """One task in a transaction of its own. A bug on one task is logged and tried again at the next poll."""
+    """One task in a transaction of its own. A bug on one task is logged and tried again at the next poll.
+
+    Raises LabelStudioDown and LabelStudioRefused: they speak of the server, never of the annotation.
+    """
     try:
         with transaction.atomic():
             row = _row_of(project, task)
             if row is not None:
                 _take_task(row, task, people, report)
+                _forget_refusal(row)
+    except (LabelStudioDown, LabelStudioRefused):
+        raise
     except Problem as problem:
-        if problem.code == "labelstudio_down":
-            raise
         _name_refusal(project, task, problem, report)
     except Exception:  # the boundary: whatever is wrong with one task must not stop the others
         logger.exception("project %s, task %s could not be taken in", project.project_id, task.get("id"))
@@ -271,6 +286,11 @@ def _name_refusal(
                 "data": {"task": task["id"], "code": problem.code},
             },
         )
+
+
+def _forget_refusal(row: LabelStudioTask) -> None:
+    """Everything the task says has been taken: an earlier refusal of it is no longer true."""
+    VideoFinding.objects.filter(video=row.case.video_id, code=FINDING, data__task=row.task_id).delete()
 
 
 def _unlink_vanished(project: LabelStudioProject, client: Client) -> int:

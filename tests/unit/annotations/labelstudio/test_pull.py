@@ -9,6 +9,7 @@ from annotations.cases.kinds import Kind
 from annotations.cases.models import Answer, AuthorKind, Case, CaseStatus
 from annotations.corpora.models import VideoFinding
 from annotations.labelstudio import pull
+from annotations.labelstudio.client import LabelStudioRefused
 from annotations.labelstudio.models import LabelStudioAnnotation, LabelStudioProject, LabelStudioTask
 from annotations.labelstudio.pull import PullReport, pull_project
 from annotations.labelstudio.push import push_cases
@@ -172,6 +173,50 @@ def test_what_a_service_refuses_becomes_a_finding_on_the_clip(
     assert "far too long" in VideoFinding.objects.get().message
 
 
+def test_the_finding_goes_when_the_annotation_is_taken_or_deleted(
+    project: LabelStudioProject, studio: FakeLabelStudio, case: Case, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(**_: Any) -> Review:
+        raise Problem("invalid_answer", "the text is far too long")
+
+    annotation = studio.annotate(case.pk, drawn(studio, case))
+    with monkeypatch.context() as patch:
+        patch.setattr(pull, "record_submission", refuse)
+        pulled(project, studio)
+        assert VideoFinding.objects.count() == 1
+        studio.delete_annotation(case.pk, annotation)
+        pulled(project, studio)
+        assert not VideoFinding.objects.exists()
+        annotation = studio.annotate(case.pk, drawn(studio, case))
+        pulled(project, studio)
+        assert VideoFinding.objects.count() == 1
+    studio.edit(case.pk, annotation)
+    assert pulled(project, studio).submitted == 1
+    assert not VideoFinding.objects.exists()
+
+
+def test_a_server_that_fails_half_way_loses_no_submission(
+    project: LabelStudioProject, studio: FakeLabelStudio, case: Case, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    studio.annotate(case.pk, drawn(studio, case))
+    real = studio._answer
+
+    def broken(method: str, path: str, *args: Any) -> Any:
+        if path == "/api/users":
+            raise studio._refuse(502, "bad gateway")
+        return real(method, path, *args)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(studio, "_answer", broken)
+        with pytest.raises(LabelStudioRefused):
+            pulled(project, studio)
+    project.refresh_from_db()
+    assert project.polled_until is None
+    assert not VideoFinding.objects.exists()
+    assert pulled(project, studio).submitted == 1
+    assert status(case) == CaseStatus.SUBMITTED
+
+
 def test_a_bug_on_one_task_is_tried_again_and_stops_nobody_else(
     project: LabelStudioProject, studio: FakeLabelStudio, case: Case, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -213,6 +258,22 @@ def test_a_task_of_an_interrupted_push_is_adopted(
     pulled(project, studio)
     assert LabelStudioTask.objects.get().task_id == studio.task_of(case.pk)["id"]
     assert status(case) == CaseStatus.SUBMITTED
+
+
+def test_a_submission_that_overtakes_its_push_is_held_against_its_drafts(
+    project: LabelStudioProject, studio: FakeLabelStudio
+) -> None:
+    case = make_case(CaseStatus.PREDICTED, video=make_video(project.corpus), guideline=project.guideline)
+    studio.break_after = "/import"
+    with pytest.raises(KeyboardInterrupt):
+        push_cases(project, client=studio, by=None)
+    studio.annotate(case.pk, with_end(drawn(studio, case), 108))
+    assert pulled(project, studio).submitted == 1
+    (answer,) = Answer.objects.filter(author_kind=AuthorKind.PERSON)
+    assert (answer.kind, answer.draft) == (
+        Kind.CRASH_LOCALIZATION,
+        case.answers.get(kind=Kind.CRASH_LOCALIZATION, author_kind=AuthorKind.MODEL),
+    )
 
 
 def test_strange_tasks_are_left_alone(
