@@ -1,8 +1,8 @@
 """The long work of this room."""
 
 from annotations.cases.intake import import_work
-from annotations.cases.media_handler import media_work
+from annotations.cases.media_handler import media_gave_up, media_work
 from crashdesk.jobs.registry import register
 
 register("import", queue="data", run=import_work)
-register("media", queue="media", run=media_work)
+register("media", queue="media", run=media_work, gave_up=media_gave_up)

@@ -11,7 +11,7 @@ from annotations.cases.kinds import TIME_KINDS, AnswerState, Kind, value_problem
 from annotations.cases.models import Answer, AuthorKind, Case, Guideline, prompt_version
 from annotations.cases.services import settle_media
 from annotations.corpora.importers.rows import AnswerRow, Rejection, VideoRow
-from annotations.corpora.media_store import Stored, ensure_media, ensure_videos
+from annotations.corpora.media_store import Stored, ensure_media, ensure_videos, unattended_media
 from annotations.corpora.models import Corpus, MediaState, Severity, Video, VideoFinding
 from crashdesk.accounts.models import User
 from crashdesk.audit.services import record_many
@@ -32,11 +32,14 @@ def take_videos(
 ) -> dict[str, Case]:  # fmt: skip
     """The case of each row's clip by name, with video, media and the media's job made where missing.
 
+    A job that was cancelled or failed for good is missing too: media still pending get another one.
+
     `stored`: the bytes of the rows that have any, by name, already in the store.
     """
     by_sha, new_media = ensure_media(list(stored.values()))
     videos = ensure_videos(corpus, rows, {name: by_sha[item.sha256] for name, item in stored.items()})
-    enqueue_many("media", [{"media_id": pk} for pk in new_media], by=by, group=group)
+    waiting = new_media + unattended_media(videos.values(), but=new_media)
+    enqueue_many("media", [{"media_id": pk} for pk in waiting], by=by, group=group)
     cases = _ensure_cases(list(videos.values()), corpus=corpus, guideline=guideline, by=by)
     for video in videos.values():
         tally.video(video)

@@ -1,6 +1,6 @@
 """Clips' bytes in the store, and videos' ties to them. Same bytes are one Media however often they come."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,8 +9,10 @@ from django.db import transaction
 from annotations.corpora.importers.rows import VideoRow
 from annotations.corpora.media.findings import Code
 from annotations.corpora.models import Corpus, Media, MediaState, Severity, Video, VideoFinding
+from crashdesk.jobs.models import Job, JobState
 from crashdesk.storage.files import put_content
 
+PROCESSING_FAILED = "processing_failed"
 MEDIA_CODES = [code.value for code in Code]
 _SUFFIXES = frozenset(
     {
@@ -118,3 +120,45 @@ def note_shared_media(corpus: Corpus, videos: Sequence[Video]) -> None:
             for row in of_media.get(video.media_id, {}).values()
         ]
     VideoFinding.objects.bulk_create(findings, ignore_conflicts=True, batch_size=1000)
+
+
+def unattended_media(videos: Iterable[Video], *, but: Collection[int]) -> list[int]:
+    """Ids of the videos' media that wait to be examined while no job is open that would do it, without `but`."""
+    pending = {
+        video.media.pk
+        for video in videos
+        if video.media is not None and video.media.state == MediaState.PENDING
+    }
+    pending -= set(but)
+    if not pending:
+        return []
+    attended = Job.objects.filter(
+        kind="media", state__in=[JobState.QUEUED, JobState.RUNNING], args__media_id__in=pending
+    ).values_list("args__media_id", flat=True)
+    return sorted(pending - set(attended))
+
+
+@transaction.atomic
+def note_processing_failed(media_id: int, job: Job) -> Media | None:
+    """Name on every video of a pending media that the job which should have examined it has ended without doing so.
+
+    Returns the media, locked; None where there is none. Media that are examined get no finding.
+    """
+    media = Media.objects.select_for_update(no_key=True).defer("time_map").filter(pk=media_id).first()
+    if media is None or media.state != MediaState.PENDING:
+        return media
+    lines = job.error.strip().splitlines()
+    how = "was cancelled" if job.state == JobState.CANCELLED else "failed"
+    message = f"processing {how}: {lines[-1].strip()}" if lines else f"processing {how}"
+    VideoFinding.objects.bulk_create(
+        [
+            VideoFinding(
+                video=video, code=PROCESSING_FAILED, severity=Severity.ERROR, message=message[:500],
+                data={"job": job.pk, "state": job.state},
+            )
+            for video in Video.objects.filter(media=media)
+        ],
+        update_conflicts=True, unique_fields=["video", "code", "subject"],
+        update_fields=["severity", "message", "data"], batch_size=1000,
+    )  # fmt: skip
+    return media

@@ -13,6 +13,7 @@ from annotations.corpora.media.findings import Finding, MediaError
 from annotations.corpora.media.isolate import Isolated
 from annotations.corpora.media.probe import Probe
 from annotations.corpora.media.proxy import make_proxy, make_thumbnail, needs_proxy
+from annotations.corpora.media_store import PROCESSING_FAILED
 from annotations.corpora.models import Corpus, ImportFormat, ImportRun, Media, MediaState, Video, VideoFinding
 from crashdesk.accounts.models import User
 from crashdesk.api.errors import Problem
@@ -187,6 +188,7 @@ def _settle(examined: Media, clip: Probe, found: list[Finding]) -> Media:
         examined.time_map = clip.time_map.encode()
     examined.probed_at = timezone.now()
     examined.save()
+    VideoFinding.objects.filter(video__media=examined, code=PROCESSING_FAILED).delete()
     VideoFinding.objects.bulk_create(
         [
             VideoFinding(

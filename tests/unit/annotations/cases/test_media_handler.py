@@ -1,14 +1,16 @@
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import pytest
+from django.core.files.storage import default_storage
 
 from annotations.cases.models import Case
-from annotations.corpora.models import Media
-from annotations.corpora.services import start_import
+from annotations.corpora.models import Media, VideoFinding
+from annotations.corpora.services import process_media, start_import
 from crashdesk.accounts.models import User
 from crashdesk.jobs.models import Job
-from crashdesk.jobs.services import claim_next, enqueue
+from crashdesk.jobs.services import cancel, claim_next, enqueue
 from crashdesk.jobs.tasks import perform
 from tests.unit.annotations.corpora.media.clips import write_clip
 
@@ -64,3 +66,69 @@ def test_clips_known_from_elsewhere_are_ready_at_once(tmp_path: Path) -> None:
             work("media")
     assert [case.status for case in Case.objects.all()] == ["ready", "ready"]
     assert Media.objects.count() == 1
+
+
+def imported(folder: Path, corpus: str = "folder") -> None:
+    """A folder with one sound clip, read into the corpus; its media job waits."""
+    folder.mkdir(exist_ok=True)
+    write_clip(folder / "good.mp4", range(0, 10 * 512, 512), Fraction(1, 12800), rate=Fraction(25))
+    start_import(corpus_name=corpus, format="folder", path=folder, by=None)
+    work("data")
+
+
+def findings() -> list[tuple[str, str, str]]:
+    rows = VideoFinding.objects.order_by("video", "code")
+    return list(rows.values_list("video__corpus__name", "code", "message"))
+
+
+def test_a_media_job_that_fails_for_good_is_named_and_queued_by_the_next_import(
+    tmp_path: Path, settings: Any
+) -> None:
+    settings.JOB_MAX_ATTEMPTS = 1
+    imported(tmp_path / "in")
+    imported(tmp_path / "in", "other")
+    default_storage.delete(Media.objects.get().storage_name)
+    (job,) = work("media")
+    assert job.state == "failed"
+    assert [(corpus, code) for corpus, code, _ in findings() if code != "duplicate_of"] == [
+        ("folder", "processing_failed"),
+        ("other", "processing_failed"),
+    ]
+    finding = VideoFinding.objects.filter(code="processing_failed").first()
+    assert finding is not None
+    assert finding.severity == "error"
+    assert job.error.strip().splitlines()[-1] in finding.message
+    imported(tmp_path / "in")
+    imported(tmp_path / "in")
+    (again,) = work("media")
+    assert again.state == "done"
+    assert "processing_failed" not in {code for _, code, _ in findings()}
+    assert {case.status for case in Case.objects.all()} == {"ready"}
+
+
+def test_a_cancelled_media_job_is_named_once_and_queued_by_the_next_import(tmp_path: Path) -> None:
+    for _ in range(2):
+        imported(tmp_path / "in")
+        cancel(Job.objects.get(kind="media", state="queued").pk, by=None)
+        assert findings() == [("folder", "processing_failed", "processing was cancelled")]
+    imported(tmp_path / "in")
+    work("media")
+    assert findings() == []
+    assert Case.objects.get().status == "ready"
+
+
+def test_a_job_that_gives_up_after_the_examination_settles_its_cases(
+    tmp_path: Path, settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings.JOB_MAX_ATTEMPTS = 1
+    imported(tmp_path / "in")
+
+    def dies_afterwards(media_id: int) -> Media:
+        process_media(media_id)
+        raise MemoryError
+
+    monkeypatch.setattr("annotations.cases.media_handler.process_media", dies_afterwards)
+    (job,) = work("media")
+    assert job.state == "failed"
+    assert Case.objects.get().status == "ready"
+    assert findings() == []
