@@ -36,6 +36,7 @@ from model_assist.crashchat.tiny import write_settings
 from model_assist.training.answer_loss import AnswerLoss, TrainingClip
 from model_assist.training.clip_store import ClipStore
 from model_assist.training.examples import ClipExamples, ExampleError, group_by_clip, read_examples
+from model_assist.training.process import die_with_parent
 from model_assist.training.run_config import FULL, ConfigError, RunConfig
 
 EXIT_STOPPED = 128 + signal.SIGTERM
@@ -422,7 +423,13 @@ def main(arguments: list[str] | None = None) -> int:
         prog="python -m model_assist.training.finetune", description=main.__doc__
     )
     parser.add_argument("--config", type=Path, required=True)
+    parser.add_argument(
+        "--stop-with-parent", action="store_true", help="stop as on SIGTERM when the launcher ends (Linux)"
+    )
     options = parser.parse_args(arguments)
+    if options.stop_with_parent and not die_with_parent():
+        print("stopped: the launcher is gone", file=sys.stderr)
+        return EXIT_STOPPED
     try:
         for folder in run(RunConfig.from_file(options.config)):
             print(f"wrote {folder}")
