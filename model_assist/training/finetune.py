@@ -12,11 +12,12 @@ import json
 import math
 import os
 import random
+import re
 import shutil
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -162,6 +163,8 @@ def run(config: RunConfig) -> list[Path]:
     examples = read_examples(Path(config.examples))
     accelerator = make_accelerator(config)
     progress = Progress(config.progress_path, active=accelerator.is_main_process)
+    if accelerator.is_main_process:
+        remove_scratch(Path(config.output), ["base", *config.adapters])
     written = []
     with _termination() as stopped, FrameReader(timeout_s=config.frame_timeout_s) as reader:
         for name, kinds in ({FULL: list(ALL)} if config.full else config.adapters).items():
@@ -340,7 +343,7 @@ def save_model(
 def replacing(target: Path) -> Iterator[Path]:
     """A scratch folder beside `target` that takes its name if the block ends well and vanishes otherwise."""
     target.parent.mkdir(parents=True, exist_ok=True)
-    scratch = target.parent / f".{target.name}.{os.getpid()}.new"
+    scratch = _scratch(target)
     shutil.rmtree(scratch, ignore_errors=True)
     scratch.mkdir()
     try:
@@ -354,6 +357,22 @@ def replacing(target: Path) -> Iterator[Path]:
             scratch.replace(target)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _scratch(target: Path) -> Path:
+    return target.with_name(f".{target.name}.{os.getpid()}.new")
+
+
+def remove_scratch(output: Path, names: Iterable[str]) -> None:
+    """Delete what killed runs of this output left half-written beside adapters, bases and checkpoints."""
+    ours = "|".join(re.escape(name) for name in names)
+    pattern = re.compile(rf"\.(?:{ours})(?:\.pt)?\.[0-9]+\.(?:new|old)")
+    for folder in (output, output / "adapters", output / ".checkpoints"):
+        for path in [p for p in folder.glob(".*") if pattern.fullmatch(p.name)]:
+            if path.is_dir():
+                shutil.rmtree(path)
+            else:
+                path.unlink()
 
 
 def _finished(target: Path, fingerprint: str) -> bool:
@@ -377,7 +396,7 @@ def _save_checkpoint(
         "optimizer": optimizer.state_dict(),
         "rng": random_state,
     }
-    scratch = path.with_suffix(".new")
+    scratch = _scratch(path)
     torch.save(state, scratch)
     scratch.replace(path)
 

@@ -19,6 +19,7 @@ from crashdesk.jobs.services import enqueue
 from crashdesk.storage.files import is_local, local_path
 from model_assist.crashchat.kinds import ALL
 from model_assist.crashchat.parsing import render_target
+from model_assist.crashchat.settings import EngineSettings
 from model_assist.registry.models import ModelVersion
 from model_assist.registry.services import in_use, register, settings_of
 from model_assist.training.examples import Example, write_examples
@@ -31,6 +32,8 @@ TUNABLE = frozenset({
     "steps", "grad_accumulation", "seed", "fps", "max_frames", "max_tokens", "precision",
     "gradient_checkpointing", "checkpoint_every",
 })  # fmt: skip
+
+FRAME_SETTINGS = ("fps", "max_frames", "max_tokens")
 
 
 @transaction.atomic
@@ -125,7 +128,8 @@ def prepare(run: TrainingRun) -> Path:
         raise Problem("nothing_to_train_on", f"No record of {version}'s train split has a clip.")
     write_examples(folder / "examples.jsonl", examples)
     parent = run.start_from
-    given = {**_frame_settings(parent), **run.params}
+    engine = _engine_settings(run)
+    given = {**run.params, **{name: getattr(engine, name) for name in FRAME_SETTINGS}}
     config = RunConfig(
         base=parent.base, examples=str(folder / "examples.jsonl"), output=str(folder / "output"),
         start_from=dict(parent.adapters), progress=str(folder / "progress.jsonl"), **given,
@@ -138,9 +142,10 @@ def prepare(run: TrainingRun) -> Path:
     return path
 
 
-def _frame_settings(version: ModelVersion) -> dict[str, Any]:
-    engine = settings_of(version)
-    return {"fps": engine.fps, "max_frames": engine.max_frames, "max_tokens": engine.max_tokens}
+def _engine_settings(run: TrainingRun) -> EngineSettings:
+    """The parent's settings with the run's own frames: a model is asked as it was trained."""
+    overrides = {name: run.params[name] for name in FRAME_SETTINGS if run.params.get(name) is not None}
+    return dataclasses.replace(settings_of(run.start_from), **overrides)
 
 
 def _adapters_of(version: ModelVersion) -> dict[str, list[str]]:
@@ -155,19 +160,23 @@ def _adapters_of(version: ModelVersion) -> dict[str, list[str]]:
 
 @transaction.atomic
 def register_result(run: TrainingRun) -> ModelVersion:
-    """Register the trained adapters as a model version, once per run."""
+    """Register the adapters that the run's configuration names as a model version, once per run.
+
+    Raises Problem when one of them is missing.
+    """
     run = TrainingRun.objects.select_for_update().get(pk=run.pk)
     if run.model_version is not None:
         return run.model_version
-    adapters = {
-        path.name: str(path)
-        for path in sorted((folder_of(run) / "output" / "adapters").iterdir())
-        if path.is_dir()
-    }
+    folder = folder_of(run)
+    names = sorted(RunConfig.from_file(folder / "config.json").adapters)
+    adapters = {name: str(folder / "output" / "adapters" / name) for name in names}
+    missing = [path for path in adapters.values() if not Path(path).is_dir()]
+    if missing:
+        raise Problem("adapter_missing", f"{run} did not write {', '.join(missing)}.")
     parent = run.start_from
     version = register(
         name=f"{parent.name.split('+')[0]}+run{run.pk}", base=parent.base,
-        adapters={**parent.adapters, **adapters}, engine_settings=settings_of(parent),
+        adapters={**parent.adapters, **adapters}, engine_settings=_engine_settings(run),
         by=run.created_by, parent=parent, trained_on=run.dataset_version,
     )  # fmt: skip
     TrainingRun.objects.filter(pk=run.pk).update(model_version=version, finished_at=timezone.now())

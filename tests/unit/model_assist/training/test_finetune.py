@@ -330,6 +330,42 @@ def test_a_folder_is_replaced_whole_or_not_at_all(tmp_path: Path) -> None:
     assert [p.name for p in tmp_path.iterdir()] == ["t"]
 
 
+def test_what_killed_runs_left_half_written_is_removed(world: dict[str, Any], tmp_path: Path) -> None:
+    names = [
+        ".base.41.new", "adapters/.linguistic.41.new", "adapters/.linguistic.41.old", "adapters/.linguistic.new",
+        "adapters/.other.41.new", "adapters/linguistic.41.new",
+    ]  # fmt: skip
+    for name in names:
+        (tmp_path / name).mkdir(parents=True)
+        (tmp_path / name / "f").touch()
+    (tmp_path / ".checkpoints").mkdir()
+    (tmp_path / ".checkpoints" / ".linguistic.pt.41.new").touch()
+    config = config_of(world, tmp_path, adapters={"linguistic": [k.CRASH_RECOGNITION]}, steps=1)
+    run(config)
+    assert sorted(p.name for p in tmp_path.iterdir()) == [".checkpoints", "adapters", "progress.jsonl"]
+    kept = [".linguistic.new", ".other.41.new", "linguistic", "linguistic.41.new"]
+    assert sorted(p.name for p in (tmp_path / "adapters").iterdir()) == kept
+    assert not list((tmp_path / ".checkpoints").iterdir())
+
+
+def test_processes_do_not_share_a_checkpoint_scratch_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written: list[Path] = []
+
+    def save(state: object, path: Path) -> None:
+        written.append(path)
+        path.touch()
+
+    monkeypatch.setattr(torch, "save", save)
+    model = torch.nn.Linear(2, 2)
+    optimizer = torch.optim.AdamW(model.parameters())
+    path = tmp_path / "linguistic.pt"
+    finetune._save_checkpoint(path, "mine", model, optimizer, 5, torch.get_rng_state())
+    assert [p.name for p in written] == [f".linguistic.pt.{os.getpid()}.new"]
+    assert [p.name for p in tmp_path.iterdir()] == ["linguistic.pt"]
+
+
 @pytest.mark.slow
 def test_the_command_stops_on_sigterm_and_continues(world: dict[str, Any], tmp_path: Path) -> None:
     only = {"perception": list(k.PERCEPTION)}
