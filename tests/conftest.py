@@ -6,6 +6,9 @@ import pytest
 from pytest_django import Settings
 
 from crashdesk.accounts.models import Role, User
+from tests.chromium import browser
+
+__all__ = ["browser"]  # one for the whole session, wherever it is used
 
 
 @pytest.fixture(autouse=True)

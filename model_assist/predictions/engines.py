@@ -5,7 +5,6 @@ import threading
 from pathlib import Path
 
 import torch
-
 from django.conf import settings
 
 from model_assist.crashchat.engine import Engine

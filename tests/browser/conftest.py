@@ -12,10 +12,7 @@ from annotations.corpora.media_store import store
 from annotations.corpora.models import Media
 from annotations.corpora.services import process_media
 from crashdesk.accounts.models import User
-from tests.chromium import browser
 from tests.unit.annotations.corpora.media.clips import constant_clip
-
-__all__ = ["browser"]
 
 SIZE = {"width": 1360, "height": 900}
 SignIn = Callable[..., Page]

@@ -9,10 +9,7 @@ import pytest
 
 from crashdesk.demo.console import Console
 from crashdesk.demo.model import make_model
-from tests.chromium import browser
 from tests.e2e.stack import Stack
-
-__all__ = ["browser"]
 
 
 @pytest.fixture(scope="session")
