@@ -3,12 +3,19 @@
 from pathlib import Path
 
 import pytest
+from django.db import connections
 from pytest_django import Settings
 
 from crashdesk.accounts.models import Role, User
 from tests.chromium import browser
 
 __all__ = ["browser"]  # one for the whole session, wherever it is used
+
+
+@pytest.fixture(scope="session")
+def django_db_modify_db_settings(django_db_modify_db_settings_parallel_suffix: None) -> None:
+    """Every request ends by closing its connection: one kept by a live server's thread would hold the database."""
+    connections.settings["default"]["CONN_MAX_AGE"] = 0
 
 
 @pytest.fixture(autouse=True)

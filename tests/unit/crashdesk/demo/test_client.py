@@ -1,5 +1,7 @@
 """The API client, against a live server."""
 
+from collections.abc import Iterator
+
 import pytest
 from pytest_django.live_server_helper import LiveServer
 
@@ -15,11 +17,13 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 
 @pytest.fixture
-def client(live_server: LiveServer) -> Client:
+def client(live_server: LiveServer) -> Iterator[Client]:
     ensure_user(
         username="ada", email="ada@crashdesk.example", role=Role.LEAD, password="a long pass", by=None
     )
-    return Client(live_server.url, "ada", "a long pass")
+    client = Client(live_server.url, "ada", "a long pass")
+    yield client
+    client.session.close()
 
 
 def refuse(running: Running) -> None:
