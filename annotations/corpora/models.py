@@ -1,5 +1,6 @@
 """Corpora, their videos, the stored media behind them, imports and findings. Times are integer microseconds."""
 
+import uuid
 from fractions import Fraction
 
 from django.conf import settings
@@ -15,6 +16,9 @@ class Corpus(models.Model):
     name = models.CharField(max_length=100, unique=True)
     licence = models.CharField(max_length=200, blank=True)
     terms = models.TextField(blank=True)
+    column_mapping = models.JSONField(
+        default=dict, help_text="how the columns of its tables are read, kept from import to import"
+    )
     created_at = models.DateTimeField(auto_now_add=True)
     created_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, null=True)
 
@@ -61,6 +65,10 @@ class Media(models.Model):
     proxy_fps_den = models.PositiveBigIntegerField(null=True)
     proxy_frame_count = models.PositiveIntegerField(null=True)
     thumbnail_name = models.CharField(max_length=200, blank=True)
+    storyboard_name = models.CharField(max_length=200, blank=True, help_text="sprite of small pictures")
+    storyboard = models.JSONField(
+        default=dict, help_text="columns, rows, tile_width, tile_height and times_us of the sprite's pictures"
+    )
     created_at = models.DateTimeField(auto_now_add=True)
     probed_at = models.DateTimeField(null=True)
 
@@ -93,6 +101,15 @@ class Media(models.Model):
         return Fraction(self.proxy_fps_num, self.proxy_fps_den)
 
 
+class RecordingOrigin(models.TextChoices):
+    """What a video's recording was told by. Stored in the database: never rename one without a migration."""
+
+    FORMAT = "format", "an id of the imported format"
+    NAME = "name", "the clip's own name: nothing better is known"
+    CLUSTER = "cluster", "its cluster of near duplicates"
+    PERSON = "person", "a person"
+
+
 class Video(models.Model):
     """One clip in a corpus. Its media is absent while only its annotations have been imported."""
 
@@ -102,6 +119,11 @@ class Video(models.Model):
     recording = models.CharField(
         max_length=200, help_text="the footage it was cut from: must not straddle dataset splits"
     )
+    recording_origin = models.CharField(
+        max_length=10, choices=RecordingOrigin, default=RecordingOrigin.FORMAT
+    )
+    split = models.CharField(max_length=20, blank=True, help_text="the split its origin publishes it in")
+    url = models.CharField(max_length=2000, blank=True, help_text="where its origin says the clip is")
     media = models.ForeignKey(Media, on_delete=models.PROTECT, null=True, related_name="videos")
     metadata = models.JSONField(default=dict)
     created_at = models.DateTimeField(auto_now_add=True)
@@ -148,6 +170,16 @@ class ImportFormat(models.TextChoices):
     DEMO = "demo"
     CRASHCHAT = "crashchat"
     FOLDER = "folder"
+    CCD = "ccd"
+    DOTA = "dota"
+    A3D = "a3d"
+    CADP = "cadp"
+    SCAD = "scad"
+    MMAU = "mmau"
+    NEXAR = "nexar"
+    TABLE = "table"
+    LABELSTUDIO = "labelstudio"
+    BUCKET = "bucket"
 
 
 class ImportRun(models.Model):
@@ -156,6 +188,9 @@ class ImportRun(models.Model):
     corpus = models.ForeignKey(Corpus, on_delete=models.PROTECT, related_name="imports")
     format = models.CharField(max_length=20, choices=ImportFormat)
     path = models.CharField(max_length=500, help_text="folder on the server, below an import root")
+    options = models.JSONField(
+        default=dict, help_text="what its format needs to be told, e.g. a column mapping"
+    )
     job_id = models.BigIntegerField(null=True)
     report = models.JSONField(default=dict)
     created_at = models.DateTimeField(auto_now_add=True)
@@ -180,3 +215,184 @@ class ImportRejection(models.Model):
 
     class Meta:
         ordering = ["id"]
+
+
+class SourceRecord(models.Model):
+    """What an imported file literally says of a clip, kept as it was; a newer import of the file replaces it."""
+
+    video = models.ForeignKey(Video, on_delete=models.CASCADE, related_name="source_records")
+    format = models.CharField(max_length=20, choices=ImportFormat)
+    file = models.CharField(max_length=300)
+    row = models.PositiveIntegerField(null=True, help_text="from 1")
+    record = models.JSONField()
+    read_at = models.DateTimeField(auto_now=True)
+
+    class Meta:
+        ordering = ["id"]
+        constraints = [
+            models.UniqueConstraint(fields=["video", "format", "file"], name="source_record_once_per_file")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.file} on {self.video_id}"
+
+
+class UploadState(models.TextChoices):
+    """Stored in the database: never rename one without a migration."""
+
+    OPEN = "open"
+    DONE = "done"
+    REFUSED = "refused"
+    CANCELLED = "cancelled"
+
+
+class Upload(models.Model):
+    """A clip on its way from a browser or a script, in pieces that may come in many requests."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    corpus = models.ForeignKey(Corpus, on_delete=models.PROTECT, related_name="uploads")
+    name = models.CharField(max_length=300, help_text="what the video will be called")
+    metadata = models.JSONField(default=dict)
+    size = models.PositiveBigIntegerField(help_text="bytes")
+    offset = models.PositiveBigIntegerField(default=0, help_text="bytes that have arrived safely")
+    state = models.CharField(max_length=10, choices=UploadState, default=UploadState.OPEN)
+    problem = models.CharField(max_length=500, blank=True, help_text="why it was refused")
+    bucket_upload_id = models.CharField(
+        max_length=1000, blank=True, help_text="of the multipart upload, where storage is a bucket"
+    )
+    video = models.ForeignKey(Video, on_delete=models.SET_NULL, null=True, related_name="uploads")
+    created_at = models.DateTimeField(auto_now_add=True)
+    created_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT)
+    expires_at = models.DateTimeField()
+    finished_at = models.DateTimeField(null=True)
+
+    class Meta:
+        ordering = ["-created_at"]
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(offset__lte=models.F("size")), name="upload_offset_within_size"
+            ),
+            models.CheckConstraint(
+                condition=Q(state="open", finished_at__isnull=True)
+                | ~Q(state="open") & Q(finished_at__isnull=False),
+                name="upload_finished_when_not_open",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.name}: {self.offset} of {self.size} bytes"
+
+
+class BucketSource(models.Model):
+    """A bucket, or a folder in one, whose clips a corpus follows."""
+
+    corpus = models.ForeignKey(Corpus, on_delete=models.PROTECT, related_name="buckets")
+    url = models.CharField(
+        max_length=500, help_text="s3://bucket/prefix, with ?endpoint= where it is not AWS"
+    )
+    created_at = models.DateTimeField(auto_now_add=True)
+    created_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, null=True)
+    synced_at = models.DateTimeField(null=True, help_text="end of the last sync that went through")
+
+    class Meta:
+        ordering = ["id"]
+        constraints = [models.UniqueConstraint(fields=["corpus", "url"], name="bucket_once_per_corpus")]
+
+    def __str__(self) -> str:
+        return self.url
+
+
+class BucketObject(models.Model):
+    """One object of a bucket as a sync last read it: unchanged ones are not read again."""
+
+    source = models.ForeignKey(BucketSource, on_delete=models.CASCADE, related_name="objects_seen")
+    key = models.CharField(max_length=1024)
+    etag = models.CharField(max_length=100)
+    size = models.PositiveBigIntegerField(help_text="bytes")
+    modified_at = models.DateTimeField(null=True)
+    video = models.ForeignKey(Video, on_delete=models.SET_NULL, null=True, related_name="bucket_objects")
+    read_at = models.DateTimeField(auto_now=True)
+
+    class Meta:
+        ordering = ["id"]
+        constraints = [models.UniqueConstraint(fields=["source", "key"], name="bucket_object_once")]
+
+    def __str__(self) -> str:
+        return self.key
+
+
+class Fingerprint(models.Model):
+    """What a media's pictures look like, in a form that survives re-encoding, scaling and trimming."""
+
+    media = models.OneToOneField(Media, on_delete=models.CASCADE, related_name="fingerprint")
+    method = models.CharField(
+        max_length=40, help_text="algorithm and its version: only like is compared to like"
+    )
+    data = models.BinaryField()
+    made_at = models.DateTimeField(auto_now_add=True)
+
+    def __str__(self) -> str:
+        return f"{self.method} of media {self.media_id}"
+
+
+class DuplicateCluster(models.Model):
+    """Videos, in any corpus, that show the same footage."""
+
+    note = models.CharField(max_length=500, blank=True)
+    confirmed_at = models.DateTimeField(null=True)
+    confirmed_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.PROTECT, null=True, related_name="confirmed_clusters"
+    )
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ["id"]
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(confirmed_at__isnull=True, confirmed_by__isnull=True)
+                | Q(confirmed_at__isnull=False, confirmed_by__isnull=False),
+                name="cluster_confirmed_by_and_at",
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"cluster {self.pk}"
+
+
+class DuplicateMember(models.Model):
+    """A video's place in a cluster, with what speaks for it."""
+
+    cluster = models.ForeignKey(DuplicateCluster, on_delete=models.CASCADE, related_name="members")
+    video = models.OneToOneField(Video, on_delete=models.CASCADE, related_name="duplicate_member")
+    evidence = models.JSONField(default=dict, help_text="the nearest member and how alike they are")
+    added_at = models.DateTimeField(auto_now_add=True)
+    added_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.PROTECT, null=True, help_text="empty: found by fingerprint"
+    )
+
+    class Meta:
+        ordering = ["id"]
+
+    def __str__(self) -> str:
+        return f"video {self.video_id} in cluster {self.cluster_id}"
+
+
+class DuplicateVerdict(models.Model):
+    """A person's word on two videos, which later searches obey."""
+
+    first = models.ForeignKey(Video, on_delete=models.CASCADE, related_name="+")
+    second = models.ForeignKey(Video, on_delete=models.CASCADE, related_name="+")
+    same = models.BooleanField()
+    reason = models.CharField(max_length=300, blank=True)
+    at = models.DateTimeField(auto_now=True)
+    by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT)
+
+    class Meta:
+        ordering = ["id"]
+        constraints = [
+            models.UniqueConstraint(fields=["first", "second"], name="verdict_once_per_pair"),
+            models.CheckConstraint(condition=Q(first__lt=models.F("second")), name="verdict_in_order"),
+        ]
+
+    def __str__(self) -> str:
+        return f"videos {self.first_id} and {self.second_id}: {'same' if self.same else 'different'}"

@@ -33,8 +33,26 @@ class Rejection:
 
 
 @dataclass(frozen=True, slots=True)
+class GivenAnswer:
+    """What a row says on one kind of question. `value` has its kind's shape, times in microseconds of the clip.
+
+    `raw_text` is the file's own writing of it; a format that has no sentence for it joins the fields it came from.
+    """
+
+    kind: str
+    value: dict[str, Any]
+    raw_text: str
+    prompt: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class VideoRow:
-    """A clip. `path`: its bytes on this machine, None when only its annotations are here."""
+    """A clip, with what its row says of it.
+
+    `path`: its bytes on this machine; None when only its annotations are known to be here (the intake looks beside
+    the files, where the format says `find_media`). `record`: the row as it stood in the file, kept for good.
+    `recording_origin`: a value of RecordingOrigin ("name" when the recording is only the clip's own name).
+    """
 
     file: str
     row: int | None
@@ -43,6 +61,11 @@ class VideoRow:
     recording: str
     path: Path | None
     metadata: dict[str, Any] = field(default_factory=dict)
+    recording_origin: str = "format"
+    split: str = ""
+    url: str = ""
+    answers: tuple[GivenAnswer, ...] = ()
+    record: Any = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +73,7 @@ class AnswerRow:
     """One answer to one kind of question. `value` has its kind's shape, times in microseconds."""
 
     file: str
-    row: int
+    row: int | None
     kind: str
     name: str
     source: str
@@ -58,6 +81,7 @@ class AnswerRow:
     prompt: str
     raw_text: str
     value: dict[str, Any]
+    record: Any = None
 
 
 class BadField(Exception):
