@@ -5,25 +5,27 @@ is found again by a key of its content: a run that was killed is simply started 
 same folder changes nothing.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from itertools import islice
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, Final, TypeVar
 
 from django.db import transaction
 from django.utils import timezone
 
 from annotations.cases.default_prompts import DEFAULT_PROMPTS
-from annotations.cases.intake_batches import take_absences, take_answers, take_videos
+from annotations.cases.intake_batches import keep_records, take_absences, take_answers, take_videos
 from annotations.cases.intake_tally import Tally
 from annotations.cases.kinds import TIME_KINDS, Kind
 from annotations.cases.models import Case, Guideline
 from annotations.cases.services import ensure_guideline
-from annotations.corpora.importers import crashchat, demo, folder
-from annotations.corpora.importers.rows import AnswerRow, Rejection, VideoRow, shown
+from annotations.corpora.importers.formats import FORMATS
+from annotations.corpora.importers.places import Places
+from annotations.corpora.importers.reading import Format, Reading
+from annotations.corpora.importers.rows import Rejection, VideoRow
 from annotations.corpora.media_store import Stored, store
-from annotations.corpora.models import ImportFormat, ImportRejection, ImportRun, Media, Video
+from annotations.corpora.models import ImportRejection, ImportRun, Media, Video
 from crashdesk.api.errors import Problem
 from crashdesk.audit.services import record
 from crashdesk.jobs.running import Running
@@ -45,21 +47,16 @@ def import_work(running: Running) -> dict[str, Any]:
 def run_import(import_run_id: int, *, progress: Progress) -> dict[str, Any]:
     """Read an ImportRun's files into its corpus; returns the report that it also stores. Safe to start again.
 
-    `progress(done, total, message)` is called after each batch, in bytes of annotation files or in clips; it may
-    raise to stop. Problem when the files have gone.
+    `progress(done, total, message)` is called after each batch, in what the reader counts (bytes of annotation
+    files, clips of a folder); it may raise to stop. Problem when the files have gone.
     """
     run = ImportRun.objects.select_related("corpus", "created_by").get(pk=import_run_id)
     path = Path(run.path)
     if not path.exists():
         raise Problem("import_path_missing", f"{path} is not there any more.")
     run.rejections.all().delete()
-    intake = _Intake(run, Tally(run.created_at), progress)
-    if run.format == ImportFormat.CRASHCHAT:
-        intake.crashchat(path)
-    elif run.format == ImportFormat.DEMO:
-        intake.demo(path)
-    else:
-        intake.folder(path)
+    intake = _Intake(run, FORMATS[run.format], Tally(run.created_at), progress)
+    intake.read()
     return intake.finish()
 
 
@@ -68,107 +65,71 @@ class _Intake:
     """One run on its way."""
 
     run: ImportRun
+    format: Format
     tally: Tally
     progress: Progress
     prompts: dict[str, dict[str, str]] = field(default_factory=dict)
     guideline: Guideline | None = None
+    spoilt: set[tuple[str, str]] = field(default_factory=set)
+    """(clip name, kind of time) of rows that said something which could not be taken."""
+    answered: bool = False
 
-    def crashchat(self, path: Path) -> None:
-        """Conversation files: answers for clips that may lie beside them or be absent."""
-        files: list[tuple[Path, str, str]] = []
-        for file in crashchat.files_of(path):
-            name = shown(file.name if path.is_file() else file.relative_to(path))
-            kind = crashchat.kind_of(file.name)
-            if kind is None:
-                known = ", ".join(Kind.values)
-                self.reject(
-                    [Rejection(name, None, "", f"the file name tells no kind of question (one of {known})")]
-                )
-            else:
-                files.append((file, name, kind))
-        self.ensure_guideline(_prompts_in(files))
-        total, done = sum(file.stat().st_size for file, _, _ in files), 0
-        spoilt: set[tuple[str, str]] = set()
-        roots = [path.parent if path.is_file() else path]
-        for file, name, kind in files:
-            rows = 0
-            with file.open("rb") as stream:
-                for batch in _batches(crashchat.read_stream(stream, file=name, kind=kind), BATCH):
-                    rejected = [item for item in batch if isinstance(item, Rejection)]
-                    answers = [item for item in batch if isinstance(item, AnswerRow)]
-                    rejected += self.take_answers(answers, places=[file.parent, *roots])
-                    self.reject(rejected)
-                    spoilt.update((item.name, kind) for item in rejected if item.name and kind in TIME_KINDS)
-                    rows += len(answers)
-                    self.progress(done + stream.tell(), total, f"{name}: {rows} rows")
-            self.tally.files.append({"file": name, "kind": kind, "rows": rows})
-            done += file.stat().st_size
-        cases = Case.objects.filter(corpus=self.run.corpus, guideline=self.guideline).select_related("video")
-        for case_batch in _batches(cases.order_by("id").iterator(BATCH), BATCH):
-            take_absences(case_batch, spoilt=spoilt, tally=self.tally)
-            self.progress(total, total, "absent times")
+    def read(self) -> None:
+        """Take all rows of the files, batch by batch."""
+        path, options = Path(self.run.path), self.run.options
+        find_prompts = self.format.prompts
+        self.ensure_guideline(find_prompts(Reading(path, options)) if find_prompts else {})
+        reading = Reading(path, options)
+        places = Places(reading.root) if self.format.find_media else None
+        for batch in _batches(self.format.read(reading), BATCH):
+            self.reject([item for item in batch if isinstance(item, Rejection)])
+            rows = [item for item in batch if isinstance(item, VideoRow)]
+            if places is not None:
+                rows = self.find_media(rows, places)
+            for slice_ in _batches(rows, MEDIA_BATCH if any(row.path for row in rows) else BATCH):
+                self.take(slice_, reading)
+                self.progress(reading.position(), reading.total, reading.message)
+            self.progress(reading.position(), reading.total, reading.message)
+        self.tally.files = [{"file": name, "rows": rows} for name, rows in reading.files.items()]
+        self.tally.left_aside = reading.left_aside
+        if self.answered:
+            self.take_absences()
 
-    def take_answers(self, rows: list[AnswerRow], *, places: list[Path]) -> list[Rejection]:
-        """Videos, cases and answers of a batch; clips that lie in one of `places` are stored."""
-        ours = Video.objects.filter(corpus=self.run.corpus, name__in=[row.name for row in rows])
+    def find_media(self, rows: list[VideoRow], places: Places) -> list[VideoRow]:
+        """The rows with the paths of their clips, where they lie beside the files and are not stored already."""
+        lacking = [row.name for row in rows if row.path is None]
+        ours = Video.objects.filter(corpus=self.run.corpus, name__in=lacking)
         watchable = set(ours.exclude(media=None).values_list("name", flat=True))
-        videos = [
-            VideoRow(
-                row.file, row.row, row.name, row.source, row.recording,
-                path=None if row.name in watchable else _find(row.name, places),
-            )
+        return [
+            replace(row, path=places.find(row.name, beside=str(PurePosixPath(row.file).parent)))
+            if row.path is None and row.name not in watchable
+            else row
             for row in rows
-        ]  # fmt: skip
-        cases, rejected = self.take_videos(videos)
-        return rejected + take_answers(
-            [row for row in rows if row.name in cases], cases=cases, tally=self.tally
-        )
+        ]
 
-    def demo(self, path: Path) -> None:
-        """A demo corpus: clips to be predicted and reviewed."""
-        manifest = demo.manifest_of(path)
-        if not manifest.is_file():
-            raise Problem("import_path_missing", f"There is no {manifest.name} in {path}.")
-        self.ensure_guideline({})
-        rows, total = 0, manifest.stat().st_size
-        with manifest.open("rb") as stream:
-            reader = demo.read_stream(stream, file=manifest.name, folder=manifest.parent)
-            for batch in _batches(reader, MEDIA_BATCH):
-                rows += self.take_clips(batch)
-                self.progress(stream.tell(), total, f"{rows} clips")
-        self.tally.files.append({"file": manifest.name, "kind": "", "rows": rows})
-
-    def folder(self, path: Path) -> None:
-        """A plain folder of clips."""
-        clips, aside = folder.files_of(path)
-        self.tally.left_aside = [shown(item.relative_to(path)) for item in aside]
-        self.ensure_guideline({})
-        rows = 0
-        for batch in _batches(folder.read_files(path, clips), MEDIA_BATCH):
-            rows += self.take_clips(batch)
-            self.progress(rows, len(clips), f"{rows} clips")
-
-    def take_clips(self, batch: list[VideoRow | Rejection]) -> int:
-        """Videos and cases of a batch; returns how many were taken."""
-        self.reject([item for item in batch if isinstance(item, Rejection)])
-        cases, rejected = self.take_videos([item for item in batch if isinstance(item, VideoRow)])
-        self.reject(rejected)
-        return len(cases)
-
-    def take_videos(self, rows: list[VideoRow]) -> tuple[dict[str, Case], list[Rejection]]:
-        """Store the clips that have bytes, then write videos and cases, in slices of few clips."""
+    def take(self, rows: list[VideoRow], reading: Reading) -> None:
+        """Store the clips that have bytes, then write videos, cases, answers and the rows as they stood."""
         assert self.guideline is not None
-        cases: dict[str, Case] = {}
-        rejected: list[Rejection] = []
-        size = MEDIA_BATCH if any(row.path for row in rows) else BATCH
-        for slice_ in _batches(rows, size):
-            taken, stored, bad = self.store_clips(slice_)
-            rejected += bad
-            cases |= take_videos(
+        taken, stored, rejected = self.store_clips(rows)
+        with transaction.atomic():
+            cases = take_videos(
                 taken, corpus=self.run.corpus, guideline=self.guideline, stored=stored, tally=self.tally,
                 group=f"import:{self.run.pk}", by=self.run.created_by,
             )  # fmt: skip
-        return cases, rejected
+            rejected += take_answers(taken, cases=cases, tally=self.tally)
+            keep_records(taken, format=self.run.format, cases=cases)
+        self.answered = self.answered or any(row.answers for row in taken)
+        for row in taken:
+            if row.file in reading.files:
+                reading.files[row.file] += 1
+        self.reject(rejected)
+
+    def take_absences(self) -> None:
+        """Write down that clips without a crash have no times, case by case of the corpus."""
+        cases = Case.objects.filter(corpus=self.run.corpus, guideline=self.guideline).select_related("video")
+        for batch in _batches(cases.order_by("id").iterator(BATCH), BATCH):
+            take_absences(batch, spoilt=self.spoilt, tally=self.tally)
+            self.progress(1, 1, "absent times")
 
     def store_clips(self, rows: list[VideoRow]) -> tuple[list[VideoRow], dict[str, Stored], list[Rejection]]:
         """Put the rows' bytes into the store: (rows to take, stored by name, rows whose bytes cannot be had)."""
@@ -219,7 +180,7 @@ class _Intake:
         for prompt in self.guideline.prompts.all():
             self.prompts[prompt.kind]["version"] = prompt.version
 
-    def reject(self, rejections: Iterable[Rejection]) -> None:
+    def reject(self, rejections: Sequence[Rejection]) -> None:
         """Note what was not taken."""
         rows = [
             ImportRejection(
@@ -228,6 +189,9 @@ class _Intake:
             for item in rejections
         ]
         ImportRejection.objects.bulk_create(rows)
+        self.spoilt.update(
+            (item.name, item.kind) for item in rejections if item.name and item.kind in TIME_KINDS
+        )
         self.tally.rejected += len(rows)
 
     @transaction.atomic
@@ -247,23 +211,6 @@ class _Intake:
         counts = {name: report[name] for name in ("videos", "answers", "rejected")}
         record(actor=self.run.created_by, verb="import.finished", subject=self.run, data=counts)
         return report
-
-
-def _prompts_in(files: Iterable[tuple[Path, str, str]]) -> dict[str, str]:
-    """The question of each kind: that of the first row that has one. Reads no further than that row."""
-    prompts: dict[str, str] = {}
-    for file, name, kind in files:
-        if kind not in prompts:
-            with file.open("rb") as stream:
-                rows = crashchat.read_stream(stream, file=name, kind=kind)
-                row = next((row for row in rows if isinstance(row, AnswerRow)), None)
-            if row is not None:
-                prompts[kind] = row.prompt
-    return prompts
-
-
-def _find(name: str, places: Iterable[Path]) -> Path | None:
-    return next((place / name for place in places if (place / name).is_file()), None)
 
 
 def _batches(items: Iterable[T], size: int) -> Iterator[list[T]]:

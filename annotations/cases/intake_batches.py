@@ -10,9 +10,9 @@ from annotations.cases.intake_tally import Tally
 from annotations.cases.kinds import TIME_KINDS, AnswerState, Kind, value_problem
 from annotations.cases.models import Answer, AuthorKind, Case, Guideline, prompt_version
 from annotations.cases.services import settle_media
-from annotations.corpora.importers.rows import AnswerRow, Rejection, VideoRow
+from annotations.corpora.importers.rows import GivenAnswer, Rejection, VideoRow
 from annotations.corpora.media_store import Stored, ensure_media, ensure_videos, unattended_media
-from annotations.corpora.models import Corpus, MediaState, Severity, Video, VideoFinding
+from annotations.corpora.models import Corpus, MediaState, Severity, SourceRecord, Video, VideoFinding
 from crashdesk.accounts.models import User
 from crashdesk.audit.services import record_many
 from crashdesk.jobs.services import enqueue_many
@@ -74,38 +74,40 @@ def _ensure_cases(
 
 
 @transaction.atomic
-def take_answers(rows: Sequence[AnswerRow], *, cases: dict[str, Case], tally: Tally) -> list[Rejection]:
-    """Write the answers of rows of one kind whose clips have cases; returns the rows that cannot be answers."""
-    rejected, wanted = [], []
+def take_answers(rows: Sequence[VideoRow], *, cases: dict[str, Case], tally: Tally) -> list[Rejection]:
+    """Write the answers of rows whose clips have cases; returns the answers that cannot be ones."""
+    rejected: list[Rejection] = []
+    wanted: list[tuple[VideoRow, GivenAnswer]] = []
     for row in rows:
-        problem = value_problem(row.kind, AnswerState.VALUED, row.value)
-        if problem:
-            rejected.append(Rejection(row.file, row.row, "answer", problem, name=row.name, kind=row.kind))
-        else:
-            wanted.append(row)
-    held: dict[int, set[str]] = {}
-    for case_id, origin, created_at in Answer.objects.filter(
-        case__in=[cases[row.name] for row in wanted], kind__in={row.kind for row in wanted},
+        for given in row.answers:
+            if problem := value_problem(given.kind, AnswerState.VALUED, given.value):
+                rejected.append(
+                    Rejection(row.file, row.row, "answer", problem, name=row.name, kind=given.kind)
+                )
+            else:
+                wanted.append((row, given))
+    held: dict[tuple[int, str], dict[str, bool]] = {}
+    for case_id, kind, origin, created_at in Answer.objects.filter(
+        case__in={cases[row.name].pk for row, _ in wanted}, kind__in={given.kind for _, given in wanted},
         author_kind=AuthorKind.IMPORT,
-    ).values_list("case_id", "origin", "created_at"):  # fmt: skip
-        origins = held.setdefault(case_id, set())
-        origins.add(origin)
-        if tally.is_new(created_at):
-            origins.add(f"new {origin}")
+    ).values_list("case_id", "kind", "origin", "created_at"):  # fmt: skip
+        held.setdefault((case_id, kind), {})[origin] = tally.is_new(created_at)
     new: list[Answer] = []
-    for row in wanted:
-        case, origin = cases[row.name], origin_of(row.raw_text)
-        origins = held.get(case.pk, set())
-        tally.rows[row.kind][row.source] += 1
+    for row, given in wanted:
+        case, origin = cases[row.name], origin_of(given.raw_text)
+        origins = held.setdefault((case.pk, given.kind), {})
+        tally.rows[given.kind][row.source] += 1
         if origin in origins:
-            tally.answers["new" if f"new {origin}" in origins else "known"] += 1
+            tally.answers["new" if origins[origin] else "known"] += 1
             continue
         tally.answers["new"] += 1
-        tally.answers["changed"] += bool(origins - {ABSENT_ORIGIN})
+        tally.answers["changed"] += bool(origins.keys() - {ABSENT_ORIGIN})
+        origins[origin] = True
         new.append(
             Answer(
-                case=case, kind=row.kind, state=AnswerState.VALUED, value=row.value, author_kind=AuthorKind.IMPORT,
-                origin=origin, raw_text=row.raw_text, prompt_version=prompt_version(row.prompt),
+                case=case, kind=given.kind, state=AnswerState.VALUED, value=given.value,
+                author_kind=AuthorKind.IMPORT, origin=origin, raw_text=given.raw_text,
+                prompt_version=prompt_version(given.prompt) if given.prompt else "",
             )
         )  # fmt: skip
     Answer.objects.bulk_create(new, ignore_conflicts=True)
@@ -113,14 +115,32 @@ def take_answers(rows: Sequence[AnswerRow], *, cases: dict[str, Case], tally: Ta
     return rejected
 
 
-def _note_spans(rows: Sequence[AnswerRow], *, cases: dict[str, Case], tally: Tally) -> None:
+@transaction.atomic
+def keep_records(rows: Sequence[VideoRow], *, format: str, cases: dict[str, Case]) -> None:  # noqa: A002
+    """Keep what the files literally say of the clips that were taken; a newer reading of a file replaces an older."""
+    records = {
+        (row.name, row.file): SourceRecord(
+            video_id=cases[row.name].video_id, format=format, file=row.file, row=row.row, record=row.record
+        )
+        for row in rows
+        if row.record is not None
+    }
+    SourceRecord.objects.bulk_create(
+        records.values(), update_conflicts=True, unique_fields=["video", "format", "file"],
+        update_fields=["row", "record", "read_at"],
+    )  # fmt: skip
+
+
+def _note_spans(
+    said: Sequence[tuple[VideoRow, GivenAnswer]], *, cases: dict[str, Case], tally: Tally
+) -> None:
     """Name spans that have no length or end before they start; take the names back where a newer import is right."""
     findings = []
     sound: list[int] = []
-    for row in rows:
-        if row.kind != Kind.CRASH_LOCALIZATION:
+    for row, given in said:
+        if given.kind != Kind.CRASH_LOCALIZATION:
             continue
-        start, end = row.value["start_us"], row.value["end_us"]
+        start, end = given.value["start_us"], given.value["end_us"]
         video_id = cases[row.name].video_id
         if start < end:
             sound.append(video_id)
@@ -134,10 +154,12 @@ def _note_spans(rows: Sequence[AnswerRow], *, cases: dict[str, Case], tally: Tal
         findings.append(
             VideoFinding(
                 video_id=video_id, code=code, subject=Kind.CRASH_LOCALIZATION, severity=severity,
-                message=f"the imported crash span {row.raw_text.strip()[:60]!r} {what}",
+                message=f"the imported crash span {given.raw_text.strip()[:60]!r} {what}",
                 data={"start_us": start, "end_us": end, "file": row.file, "row": row.row},
             )
         )  # fmt: skip
+    if not sound and not findings:
+        return
     codes = ["span_zero_length", "span_reversed"]
     VideoFinding.objects.filter(video__in=sound, code__in=codes, subject=Kind.CRASH_LOCALIZATION).delete()
     VideoFinding.objects.bulk_create(findings, ignore_conflicts=True)

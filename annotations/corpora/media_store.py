@@ -6,20 +6,24 @@ from pathlib import Path
 
 from django.db import transaction
 
+from annotations.corpora.importers.places import CLIP_SUFFIXES
 from annotations.corpora.importers.rows import VideoRow
 from annotations.corpora.media.findings import Code
-from annotations.corpora.models import Corpus, Media, MediaState, Severity, Video, VideoFinding
+from annotations.corpora.models import (
+    Corpus,
+    Media,
+    MediaState,
+    RecordingOrigin,
+    Severity,
+    Video,
+    VideoFinding,
+)
 from crashdesk.jobs.models import Job, JobState
 from crashdesk.storage.files import put_content
 
 PROCESSING_FAILED = "processing_failed"
+FILLED_IN = ["source", "split", "url", "recording", "recording_origin", "metadata"]
 MEDIA_CODES = [code.value for code in Code]
-_SUFFIXES = frozenset(
-    {
-        ".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".ts", ".m2ts", ".mts", ".flv", ".wmv",
-        ".asf", ".ogv", ".gif", ".3gp", ".mxf", ".h264", ".h265",
-    }
-)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -34,7 +38,7 @@ class Stored:
 def store(path: Path) -> Stored:
     """Put a clip's bytes into the store. OSError when it cannot be read, ContentChanged when it is being written."""
     suffix = path.suffix.lower()
-    return Stored(*put_content("videos", path, suffix if suffix in _SUFFIXES else ""))
+    return Stored(*put_content("videos", path, suffix if suffix in CLIP_SUFFIXES else ""))
 
 
 def ensure_media(stored: Sequence[Stored]) -> tuple[dict[str, Media], list[int]]:
@@ -64,14 +68,17 @@ def ensure_media(stored: Sequence[Stored]) -> tuple[dict[str, Media], list[int]]
 def ensure_videos(corpus: Corpus, rows: Iterable[VideoRow], media: dict[str, Media]) -> dict[str, Video]:
     """The corpus's videos of these rows by name, made where missing, tied to their media.
 
-    `media`: by row name, already locked (see ensure_media). A video that has media keeps it.
+    `media`: by row name, already locked (see ensure_media). A video that has media keeps it; what a known video
+    lacks (source, split, address, entries of its metadata, a recording better than its own name) is filled in from
+    the row, and nothing that it has is overwritten.
     """
     wanted = {row.name: row for row in rows}
     ours = Video.objects.filter(corpus=corpus, name__in=wanted)
     known = set(ours.values_list("name", flat=True))
     Video.objects.bulk_create(
         [
-            Video(corpus=corpus, name=row.name, source=row.source, recording=row.recording, metadata=row.metadata,
+            Video(corpus=corpus, name=row.name, source=row.source, recording=row.recording,
+                  recording_origin=row.recording_origin, split=row.split, url=row.url, metadata=row.metadata,
                   media=media.get(row.name))
             for row in wanted.values() if row.name not in known
         ],
@@ -85,10 +92,29 @@ def ensure_videos(corpus: Corpus, rows: Iterable[VideoRow], media: dict[str, Med
     for video in late:
         video.media = media[video.name]
     Video.objects.bulk_update(late, ["media"])
+    _fill_in(wanted, videos)
     note_shared_media(
         corpus, [video for video in videos.values() if video.media_id is not None and video.name in media]
     )
     return videos
+
+
+def _fill_in(rows: dict[str, VideoRow], videos: dict[str, Video]) -> None:
+    """Give known videos what their rows know and they do not."""
+    changed = []
+    for name, row in rows.items():
+        video = videos[name]
+        before = (video.source, video.split, video.url, video.recording, video.recording_origin)
+        video.source, video.split = video.source or row.source, video.split or row.split
+        video.url = video.url or row.url
+        if video.recording_origin == RecordingOrigin.NAME and row.recording_origin == RecordingOrigin.FORMAT:
+            video.recording, video.recording_origin = row.recording, row.recording_origin
+        more = row.metadata.keys() - video.metadata.keys()
+        video.metadata |= {key: row.metadata[key] for key in more}
+        after = (video.source, video.split, video.url, video.recording, video.recording_origin)
+        if more or before != after:
+            changed.append(video)
+    Video.objects.bulk_update(changed, FILLED_IN, batch_size=500)
 
 
 def note_shared_media(corpus: Corpus, videos: Sequence[Video]) -> None:

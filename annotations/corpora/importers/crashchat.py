@@ -12,14 +12,18 @@ from typing import Any, BinaryIO, Final
 
 import ijson
 
+from annotations.corpora.importers.reading import Format, Reading
 from annotations.corpora.importers.rows import (
+    KINDS,
     MAX_RECORDING,
     MAX_SOURCE,
-    AnswerRow,
     BadField,
+    GivenAnswer,
     Rejection,
+    VideoRow,
     checked_name,
     checked_text,
+    kept_record,
     text_field,
 )
 
@@ -55,8 +59,8 @@ def kind_of(file_name: str) -> str | None:
     return found[0] if len(found) == 1 else None
 
 
-def recording_of(name: str) -> str:
-    """The footage a clip was cut from, by the naming of its source.
+def recording_of(name: str) -> tuple[str, str]:
+    """The footage a clip was cut from, by the naming of its source, and what told it (a RecordingOrigin).
 
     D2-City `d2city_<set>_<clip>`: the set, because nothing finer is known of which clips are neighbours. MM-AU
     (`cap_<class>_<clip>`, `dada_<class>_<clip>`), Nexar (`nexar_<clip>`) and all else: the clip itself, its file
@@ -65,8 +69,8 @@ def recording_of(name: str) -> str:
     stem = PurePosixPath(name).stem
     for pattern in _RECORDING_IN_STEM:
         if match := pattern.fullmatch(stem):
-            return match[1]
-    return stem
+            return match[1], "format"
+    return stem, "name"
 
 
 def files_of(path: Path) -> list[Path]:
@@ -102,7 +106,35 @@ def parse_answer(kind: str, raw_text: str) -> dict[str, Any]:
     return {"text": text}
 
 
-def read_stream(stream: BinaryIO, *, file: str, kind: str) -> Iterator[AnswerRow | Rejection]:
+def read(reading: Reading) -> Iterator[VideoRow | Rejection]:
+    """All files at the path, one after the other; a file whose name tells no kind is rejected as a whole."""
+    files = files_of(reading.path)
+    reading.expect(files)
+    for file in files:
+        name, kind = reading.name_of(file), kind_of(file.name)
+        with reading.open(file) as stream:
+            if kind is None:
+                known = ", ".join(KINDS)
+                yield Rejection(name, None, "", f"the file name tells no kind of question (one of {known})")
+            else:
+                yield from read_stream(stream, file=name, kind=kind)
+
+
+def prompts(reading: Reading) -> dict[str, str]:
+    """The question of each kind: that of the first good row of its first file. Reads no further than that row."""
+    found: dict[str, str] = {}
+    for file in files_of(reading.path):
+        kind = kind_of(file.name)
+        if kind is not None and kind not in found:
+            with reading.open(file) as stream:
+                rows = read_stream(stream, file=reading.name_of(file), kind=kind)
+                row = next((row for row in rows if isinstance(row, VideoRow)), None)
+            if row is not None:
+                found[kind] = row.answers[0].prompt
+    return found
+
+
+def read_stream(stream: BinaryIO, *, file: str, kind: str) -> Iterator[VideoRow | Rejection]:
     """The rows of one file. A second row for a clip is rejected; broken JSON ends the file with a rejection."""
     _skip_byte_order_mark(stream)
     if (first := _first_character(stream)) != b"[":
@@ -136,7 +168,7 @@ def _why(error: Exception) -> str:
 
 def _read_row(
     record: Any, *, file: str, row: int, kind: str, answered: dict[str, int]
-) -> AnswerRow | Rejection:
+) -> VideoRow | Rejection:
     name = ""
     try:
         if not isinstance(record, dict):
@@ -145,21 +177,25 @@ def _read_row(
         if name in answered:
             raise BadField("video", f"{name} is answered by row {answered[name]} already")
         prompt, raw_text = _turns(record.get("conversations"))
-        answer = AnswerRow(
+        recording, recording_origin = recording_of(name)
+        if "recording" in record:
+            recording = text_field(record, "recording", limit=MAX_RECORDING)
+            recording_origin = "format"
+        video = VideoRow(
             file=file,
             row=row,
-            kind=kind,
             name=name,
             source=text_field(record, "source", limit=MAX_SOURCE, default=""),
-            recording=text_field(record, "recording", limit=MAX_RECORDING, default=recording_of(name)),
-            prompt=prompt,
-            raw_text=raw_text,
-            value=parse_answer(kind, raw_text),
+            recording=recording,
+            recording_origin=recording_origin,
+            path=None,
+            answers=(GivenAnswer(kind, parse_answer(kind, raw_text), raw_text, prompt),),
+            record=kept_record(record),
         )
     except BadField as problem:
         return Rejection(file, row, problem.field, problem.reason, name=name, kind=kind)
     answered[name] = row
-    return answer
+    return video
 
 
 def _video_name(record: dict[str, Any]) -> str:
@@ -204,3 +240,12 @@ def _first_character(stream: BinaryIO) -> bytes:
         pass
     stream.seek(start)
     return first
+
+
+FORMAT = Format(
+    title="CrashChat conversations",
+    read=read,
+    prompts=prompts,
+    fills="source, recording (D2-City: the set in the name, else the clip's own name), the answer of the file's kind, "
+    "and the prompts of the guideline",
+)

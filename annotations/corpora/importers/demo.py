@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 
+from annotations.corpora.importers.reading import Format, Reading
 from annotations.corpora.importers.rows import (
     MAX_RECORDING,
     MAX_SOURCE,
@@ -19,6 +20,7 @@ from annotations.corpora.importers.rows import (
     checked_name,
     text_field,
 )
+from crashdesk.api.errors import Problem
 
 MANIFEST: Final = "manifest.jsonl"
 # What would give the answers away, and what has a column of its own.
@@ -30,6 +32,16 @@ _LONGEST_LINE = 1 << 20
 def manifest_of(path: Path) -> Path:
     """The manifest at `path`: itself, or the one in that folder."""
     return path if path.is_file() else path / MANIFEST
+
+
+def read(reading: Reading) -> Iterator[VideoRow | Rejection]:
+    """The clips of the manifest. Problem when there is none."""
+    manifest = manifest_of(reading.path)
+    if not manifest.is_file():
+        raise Problem("import_path_missing", f"There is no {manifest.name} in {reading.path}.")
+    reading.expect([manifest])
+    with reading.open(manifest) as stream:
+        yield from read_stream(stream, file=manifest.name, folder=manifest.parent)
 
 
 def read_stream(stream: BinaryIO, *, file: str, folder: Path) -> Iterator[VideoRow | Rejection]:
@@ -53,6 +65,7 @@ def read_stream(stream: BinaryIO, *, file: str, folder: Path) -> Iterator[VideoR
                 name=name,
                 source=text_field(record, "source", limit=MAX_SOURCE, default=""),
                 recording=text_field(record, "recording", limit=MAX_RECORDING, default=path.stem),
+                recording_origin="format" if "recording" in record else "name",
                 path=path if path.is_file() else None,
                 metadata=checked_metadata(_metadata(record), "metadata"),
             )
@@ -61,6 +74,13 @@ def read_stream(stream: BinaryIO, *, file: str, folder: Path) -> Iterator[VideoR
             continue
         named[name] = row
         yield video
+
+
+FORMAT = Format(
+    title="Demo corpus",
+    read=read,
+    fills="source, recording, and all else that the manifest says as metadata, without the ground truth",
+)
 
 
 def _metadata(record: dict[str, Any]) -> dict[str, Any]:

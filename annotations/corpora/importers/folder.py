@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
+from annotations.corpora.importers.reading import Format, Reading
 from annotations.corpora.importers.rows import (
     MAX_RECORDING,
     MAX_SOURCE,
@@ -31,6 +32,17 @@ def files_of(folder: Path) -> tuple[list[Path], list[Path]]:
     return clips, aside
 
 
+def read(reading: Reading) -> Iterator[VideoRow | Rejection]:
+    """Every file below the folder; how far it is counts in clips."""
+    clips, aside = files_of(reading.path)
+    reading.left_aside = [shown(item.relative_to(reading.path)) for item in aside]
+    reading.total = len(clips)
+    for row in read_files(reading.path, clips):
+        reading.done += 1
+        reading.message = row.file
+        yield row
+
+
 def read_files(folder: Path, clips: list[Path]) -> Iterator[VideoRow | Rejection]:
     """A video per file: named by its path below the folder, recording its stem, source the folder it lies in."""
     for path in clips:
@@ -46,5 +58,15 @@ def read_files(folder: Path, clips: list[Path]) -> Iterator[VideoRow | Rejection
             name=name,
             source=path.parent.name[:MAX_SOURCE],
             recording=path.stem[:MAX_RECORDING],
+            recording_origin="name",
             path=path,
         )
+
+
+FORMAT = Format(
+    title="Folder of clips",
+    read=read,
+    fills="name (path below the folder), source (the folder it lies in), recording (its own name)",
+    find_media=False,
+    folder_only=True,
+)

@@ -65,11 +65,13 @@ Read = Callable[[Reading], Iterator[VideoRow | Rejection]]
 class Format:
     """A format that can be imported: how it is read, and what of a clip it fills in, for the documentation.
 
-    `find_media`: clips may lie beside the files under the names of their rows, with or without a usual suffix.
+    `prompts`: reads the questions that the files ask, by kind, where they hold any. `find_media`: clips may lie
+    beside the files under the names of their rows, with or without a usual suffix.
     """
 
     title: str
     read: Read
     fills: str
+    prompts: "Callable[[Reading], dict[str, str]] | None" = None
     find_media: bool = True
     folder_only: bool = False

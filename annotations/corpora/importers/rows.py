@@ -6,6 +6,7 @@ Kinds are written as the plain words of annotations.cases.kinds.Kind: this room 
 
 import json
 from dataclasses import dataclass, field
+from decimal import Decimal
 from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
@@ -68,22 +69,6 @@ class VideoRow:
     record: Any = None
 
 
-@dataclass(frozen=True, slots=True)
-class AnswerRow:
-    """One answer to one kind of question. `value` has its kind's shape, times in microseconds."""
-
-    file: str
-    row: int | None
-    kind: str
-    name: str
-    source: str
-    recording: str
-    prompt: str
-    raw_text: str
-    value: dict[str, Any]
-    record: Any = None
-
-
 class BadField(Exception):
     """A field of a row cannot be used."""
 
@@ -134,6 +119,27 @@ def checked_metadata(value: dict[str, Any], field_name: str) -> dict[str, Any]:
     if "\\u0000" in text:
         raise BadField(field_name, "holds a NUL character")
     return value
+
+
+def kept_record(record: Any) -> Any:
+    """A row as it stood in the file, in a form that JSONB can hold; BadField otherwise.
+
+    Numbers read as Decimal become the int or float of the same writing.
+    """
+    try:
+        text = json.dumps(record, allow_nan=False, ensure_ascii=False, default=_plain_number)
+        text.encode()
+    except (TypeError, ValueError) as error:
+        raise BadField("", f"the row cannot be stored: {error}") from error
+    if "\\u0000" in text:
+        raise BadField("", "the row holds a NUL character")
+    return json.loads(text)
+
+
+def _plain_number(value: Any) -> Any:
+    if isinstance(value, Decimal):
+        return int(value) if value == value.to_integral_value() else float(value)
+    raise TypeError(f"{type(value).__name__} has no place in JSON")
 
 
 def shown(path: Path | str) -> str:

@@ -13,7 +13,15 @@ from annotations.cases.kinds import Kind
 from annotations.cases.models import Answer, Case, CaseStatus, Guideline, prompt_version
 from annotations.cases.services import drafts
 from annotations.corpora.demo.corpus import generate
-from annotations.corpora.models import Corpus, ImportRejection, ImportRun, Media, Video, VideoFinding
+from annotations.corpora.models import (
+    Corpus,
+    ImportRejection,
+    ImportRun,
+    Media,
+    SourceRecord,
+    Video,
+    VideoFinding,
+)
 from annotations.corpora.services import begin_import
 from crashdesk.api.errors import Problem
 from crashdesk.audit.models import AuditEvent
@@ -311,3 +319,36 @@ def test_the_generated_demo_corpus_is_imported_with_and_without_its_answers(tmp_
     assert told["rejected"] == 0
     assert told["videos"] == {"new": 0, "known": 3, "lacking_media": 0}
     assert told["answers"]["new"] + told["answers"]["new_absent"] == 3 * 6
+
+
+def test_the_rows_are_kept_as_they_stood_and_a_newer_file_replaces_them(tmp_path: Path) -> None:
+    folder = write(tmp_path / "in", {"videos/a.mp4": CRASH})
+    import_(folder)
+    import_(folder)
+    records = SourceRecord.objects.filter(video__name="videos/a.mp4")
+    assert records.count() == 6
+    published = json.loads((folder / FILE_OF["crash_recognition"]).read_text())[0]
+    assert records.get(file=FILE_OF["crash_recognition"]).record == published
+    published["note"] = "looked at again"
+    (folder / FILE_OF["crash_recognition"]).write_text(json.dumps([published]))
+    import_(folder)
+    assert records.get(file=FILE_OF["crash_recognition"]).record == published
+    assert records.count() == 6
+
+
+def test_a_second_format_fills_in_what_the_first_did_not_know(tmp_path: Path) -> None:
+    import_(write(tmp_path / "in", {"a.mp4": CRASH}))
+    Video.objects.update(source="")
+    manifest = tmp_path / "demo" / "manifest.jsonl"
+    manifest.parent.mkdir()
+    manifest.write_text(
+        json.dumps({"file": "a.mp4", "source": "cam", "recording": "drive 7", "weather": "rain"})
+    )
+    import_(manifest.parent, format="demo")
+    video = Video.objects.get()
+    assert (video.source, video.recording, video.recording_origin) == ("cam", "drive 7", "format")
+    assert video.metadata == {"weather": "rain"}
+    manifest.write_text(json.dumps({"file": "a.mp4", "source": "x", "recording": "y", "weather": "sun"}))
+    import_(manifest.parent, format="demo")
+    video = Video.objects.get()
+    assert (video.source, video.recording, video.metadata) == ("cam", "drive 7", {"weather": "rain"})

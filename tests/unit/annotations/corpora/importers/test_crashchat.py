@@ -18,7 +18,7 @@ from annotations.corpora.importers.crashchat import (
     recording_of,
     seconds_to_us,
 )
-from annotations.corpora.importers.rows import KINDS, AnswerRow, BadField, Rejection
+from annotations.corpora.importers.rows import KINDS, BadField, GivenAnswer, Rejection, VideoRow
 from tests.shared_data import shared
 
 
@@ -31,7 +31,7 @@ def row(video: Any = "videos/a.mp4", answer: Any = "Yes", **fields: Any) -> dict
     }
 
 
-def read(content: Any, kind: str = "crash_recognition") -> list[AnswerRow | Rejection]:
+def read(content: Any, kind: str = "crash_recognition") -> list[VideoRow | Rejection]:
     data = content if isinstance(content, bytes) else json.dumps(content).encode()
     return list(read_stream(io.BytesIO(data), file="f.json", kind=kind))
 
@@ -67,7 +67,7 @@ def test_the_file_name_tells_the_kind(name: str, kind: str | None) -> None:
     ],
 )
 def test_the_recording_follows_the_naming_of_the_source(name: str, recording: str) -> None:
-    assert recording_of(name) == recording
+    assert recording_of(name)[0] == recording
 
 
 @pytest.mark.parametrize(
@@ -115,10 +115,11 @@ def test_every_microsecond_survives_its_decimal_writing(us: int) -> None:
 
 
 def test_a_row_is_read_in_full() -> None:
-    (answer,) = read([row(recording="drive 7")])
-    assert answer == AnswerRow(
-        file="f.json", row=1, kind="crash_recognition", name="videos/a.mp4", source="Nexar", recording="drive 7",
-        prompt="Is there?", raw_text="Yes", value={"label": "yes"},
+    original = row(recording="drive 7")
+    (video,) = read([original])
+    assert video == VideoRow(
+        file="f.json", row=1, name="videos/a.mp4", source="Nexar", recording="drive 7", path=None,
+        answers=(GivenAnswer("crash_recognition", {"label": "yes"}, "Yes", "Is there?"),), record=original,
     )  # fmt: skip
 
 
@@ -147,7 +148,7 @@ def test_a_bad_row_is_rejected_with_its_reason_and_the_next_is_read(
     assert isinstance(rejection, Rejection)
     assert (rejection.file, rejection.row, rejection.field) == ("f.json", 1, field)
     assert reason in rejection.reason
-    assert isinstance(answer, AnswerRow)
+    assert isinstance(answer, VideoRow)
     assert answer.row == 2
 
 
@@ -169,7 +170,7 @@ def test_a_file_that_is_no_list_is_rejected_whole(content: bytes, row_number: in
 @pytest.mark.parametrize("tail", [b",", b"", b", {", b"] x", b', {"video": "\xff"}]'])
 def test_broken_json_ends_the_file_but_not_what_came_before(tail: bytes) -> None:
     answer, rejection = read(b"[" + json.dumps(row()).encode() + tail)
-    assert isinstance(answer, AnswerRow)
+    assert isinstance(answer, VideoRow)
     assert isinstance(rejection, Rejection)
     assert rejection.row == 2
     assert rejection.reason.startswith("the JSON breaks here")
@@ -177,7 +178,7 @@ def test_broken_json_ends_the_file_but_not_what_came_before(tail: bytes) -> None
 
 def test_a_byte_order_mark_and_leading_space_are_no_hindrance() -> None:
     (answer,) = read(b"\xef\xbb\xbf \n" + json.dumps([row()]).encode())
-    assert isinstance(answer, AnswerRow)
+    assert isinstance(answer, VideoRow)
 
 
 def test_memory_does_not_grow_with_the_size_of_rows_read() -> None:
@@ -208,7 +209,7 @@ def test_the_published_validation_files_are_read_without_a_rejection() -> None:
         assert kind is not None
         with path.open("rb") as stream:
             rows = list(read_stream(stream, file=path.name, kind=kind))
-        assert all(isinstance(item, AnswerRow) for item in rows)
+        assert all(isinstance(item, VideoRow) for item in rows)
         counts[kind] += len(rows)
     assert counts == {kind: 1139 if "localization" in kind else 1838 for kind in KINDS}
     assert counts.total() == 9630

@@ -14,7 +14,9 @@ def test_every_file_but_manifests_and_hidden_ones_is_a_clip(tmp_path: Path) -> N
     videos = list(read_files(tmp_path, clips))
     assert [item.name for item in videos] == ["a.unknown", "b.mp4", "night/c.avi"]
     assert sorted(path.name for path in aside) == [".hidden.mp4", "m.JSON", "notes.txt", "pipe.mp4"]
-    assert videos[2] == VideoRow("night/c.avi", None, "night/c.avi", "night", "c", tmp_path / "night/c.avi")
+    assert videos[2] == VideoRow(
+        "night/c.avi", None, "night/c.avi", "night", "c", tmp_path / "night/c.avi", recording_origin="name"
+    )
 
 
 def test_a_name_that_is_no_text_is_rejected(tmp_path: Path) -> None:

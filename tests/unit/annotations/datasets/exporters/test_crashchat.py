@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from annotations.cases.kinds import Kind
 from annotations.corpora.importers.crashchat import kind_of, read_stream, seconds_to_us
-from annotations.corpora.importers.rows import AnswerRow
+from annotations.corpora.importers.rows import VideoRow
 from annotations.datasets.exporters import crashchat
 from annotations.datasets.records import ContentChanged
 from annotations.datasets.splits import SPLITS
@@ -104,14 +104,14 @@ def test_published_rows_go_through_unchanged() -> None:
                 row for row, _ in zip(read_stream(stream, file=path.name, kind=kind), published, strict=False)
             ]
         for row, original in zip(rows, published, strict=True):
-            assert isinstance(row, AnswerRow)
+            assert isinstance(row, VideoRow)
             record = {
                 "video": row.name,
                 "source": row.source,
                 "recording": row.recording,
-                "answers": {kind: {"state": "valued", "value": row.value}},
+                "answers": {kind: {"state": "valued", "value": row.answers[0].value}},
             }
-            again = crashchat.conversation(record, kind, row.prompt)
+            again = crashchat.conversation(record, kind, row.answers[0].prompt)
             assert again is not None
             assert again.pop("recording") == row.recording
             original["conversations"][1]["value"] = original["conversations"][1]["value"].strip()
@@ -134,8 +134,9 @@ def test_the_importer_reads_the_same_answers_back(tmp_path: Path) -> None:
             kind = kind_of(name)
             assert kind is not None
             for row in read_stream(io.BytesIO(archive.read(name)), file=name, kind=kind):
-                assert isinstance(row, AnswerRow), row
-                found[row.name, kind] = (row.value, row.source, row.recording, row.prompt)
+                assert isinstance(row, VideoRow), row
+                (answer,) = row.answers
+                found[row.name, kind] = (answer.value, row.source, row.recording, answer.prompt)
     assert found == expected
 
 
