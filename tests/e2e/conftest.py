@@ -13,7 +13,7 @@ from tests.e2e.stack import Stack
 
 
 @pytest.fixture(scope="session")
-def stack() -> Iterator[Stack]:
+def stack(request: pytest.FixtureRequest) -> Iterator[Stack]:
     """All services, the demo's people, and a registered tiny model that answers in the right form."""
     from annotations.cases.default_prompts import DEFAULT_PROMPTS
 
@@ -24,13 +24,22 @@ def stack() -> Iterator[Stack]:
         make_model(Console(), home / "model", DEFAULT_PROMPTS)
         stack.manage("register_model", "tiny")
         stack.manage("demo_people")
+        failed_before = request.session.testsfailed
         yield stack
+        if request.session.testsfailed > failed_before:
+            _print_logs(home)
     except BaseException:
-        for log in sorted((home / "logs").glob("*.log")):
-            print(f"--- {log.name}\n{log.read_text(errors='replace')[-3000:]}")
+        _print_logs(home)
         raise
     finally:
         if stack.process is not None:
             status = stack.stop()
             print(f"the stack stopped with status {status}")
         shutil.rmtree(home, ignore_errors=True)
+
+
+def _print_logs(home: Path) -> None:
+    """The end of every process's log, for a report of a failed test."""
+    for log in [home / "up.log", *sorted((home / "logs").glob("*.log"))]:
+        if log.exists():
+            print(f"--- {log.name}\n{log.read_text(errors='replace')[-3000:]}")
