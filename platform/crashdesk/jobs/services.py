@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any
 
 from django.conf import settings
-from django.db import transaction
+from django.db import connection, transaction
 from django.db.models import Q, QuerySet
 from django.utils import timezone
 
@@ -51,6 +51,15 @@ def enqueue_many(
     if jobs:
         transaction.on_commit(partial(wake, queue))
     return jobs
+
+
+@transaction.atomic
+def enqueue_once(kind: str, args: dict[str, Any], *, by: User | None, group: str = "") -> Job:
+    """The job of this kind with these args that waits already, or a new one: work that many events ask for."""
+    with connection.cursor() as cursor:  # held to the end of the transaction: two askers make one job
+        cursor.execute("SELECT pg_advisory_xact_lock(hashtext(%s))", [f"crashdesk.enqueue_once:{kind}"])
+    waiting = Job.objects.filter(kind=kind, args=args, state=JobState.QUEUED, cancel_requested=False)
+    return waiting.first() or enqueue(kind, args, by=by, group=group)
 
 
 @transaction.atomic

@@ -287,3 +287,12 @@ def test_a_database_that_stays_away_ends_the_claim(
         wait_until(running._lost.is_set)
         with pytest.raises(ClaimLost):
             running.check()
+
+
+def test_work_that_many_ask_for_waits_once(probe: Probe) -> None:
+    first = services.enqueue_once("probe", {"of": 1}, by=None)
+    assert services.enqueue_once("probe", {"of": 1}, by=None) == first
+    assert services.enqueue_once("probe", {"of": 2}, by=None) != first
+    assert claim() == first
+    again = services.enqueue_once("probe", {"of": 1}, by=None)
+    assert again != first, "what runs already may have missed the newest news"
