@@ -1,13 +1,9 @@
 """The pages. Reading only: every change goes through the API."""
 
-from typing import Any
-
-from django.conf import settings
 from django.contrib.auth.decorators import login_required
-from django.core.exceptions import PermissionDenied
 from django.core.paginator import Paginator
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import get_object_or_404, render
+from django.shortcuts import get_object_or_404
 from django.views.decorators.csrf import ensure_csrf_cookie
 from django.views.decorators.http import require_safe
 
@@ -15,25 +11,16 @@ from annotations.cases.models import Case, CaseStatus
 from annotations.cases.workflow import TRANSITIONS
 from annotations.corpora.models import Corpus, Video
 from annotations.labelstudio.push import deep_link
-from crashdesk.accounts.permissions import Action, may
 from crashdesk.audit.services import history
 from frontend import records
-from frontend.access import allowed, person
 from frontend.answers import answers_of
 from frontend.loop import loop
+from frontend.pages import page
 from frontend.queue import REVIEW, Filters, narrowed, neighbours, rows
 from frontend.timeline import timeline
 
 PAGE_SIZE = 24
 SHOWN_HISTORY = 200
-
-
-def _page(request: HttpRequest, template: str, context: dict[str, Any]) -> HttpResponse:
-    user = person(request)
-    if not may(user, Action.VIEW):
-        raise PermissionDenied
-    shared = {"allowed": allowed(user), "labelstudio_url": settings.LABELSTUDIO_PUBLIC_URL}
-    return render(request, template, shared | context)
 
 
 @require_safe
@@ -50,7 +37,7 @@ def home(request: HttpRequest) -> HttpResponse:
         "chart": {"width": records.WIDTH, "height": records.HEIGHT},
         "page": "home",
     }
-    return _page(request, "frontend/home.html", context)
+    return page(request, "frontend/home.html", context)
 
 
 @require_safe
@@ -60,7 +47,7 @@ def case_list(request: HttpRequest) -> HttpResponse:
     """Cases with filters, in review order."""
     filters = Filters.read(request.GET)
     cases = narrowed(filters).select_related("video__media", "corpus")
-    shown = Paginator(cases, PAGE_SIZE).get_page(request.GET.get("page"))
+    shown = Paginator(cases, PAGE_SIZE).getpage(request.GET.get("page"))
     context = {
         "rows": rows(list(shown.object_list)),
         "shown": shown,
@@ -75,13 +62,13 @@ def case_list(request: HttpRequest) -> HttpResponse:
         "any_case": bool(shown.paginator.count) or Case.objects.exists(),
         "page": "cases",
     }
-    return _page(request, "frontend/case_list.html", context)
+    return page(request, "frontend/case_list.html", context)
 
 
 @require_safe
 @login_required
 @ensure_csrf_cookie
-def case_page(request: HttpRequest, pk: int) -> HttpResponse:
+def casepage(request: HttpRequest, pk: int) -> HttpResponse:
     """One case: the clip, the timeline, the six answers, what may be done, and what was done."""
     case = get_object_or_404(Case.objects.select_related("video__media", "corpus", "guideline"), pk=pk)
     filters = Filters.read(request.GET)
@@ -108,4 +95,4 @@ def case_page(request: HttpRequest, pk: int) -> HttpResponse:
         "query": filters.encoded(),
         "page": "cases",
     }
-    return _page(request, "frontend/case.html", context)
+    return page(request, "frontend/case.html", context)
