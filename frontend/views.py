@@ -47,7 +47,7 @@ def case_list(request: HttpRequest) -> HttpResponse:
     """Cases with filters, in review order."""
     filters = Filters.read(request.GET)
     cases = narrowed(filters).select_related("video__media", "corpus")
-    shown = Paginator(cases, PAGE_SIZE).getpage(request.GET.get("page"))
+    shown = Paginator(cases, PAGE_SIZE).get_page(request.GET.get("page"))
     context = {
         "rows": rows(list(shown.object_list)),
         "shown": shown,
