@@ -68,7 +68,7 @@ def case_list(request: HttpRequest) -> HttpResponse:
 @require_safe
 @login_required
 @ensure_csrf_cookie
-def casepage(request: HttpRequest, pk: int) -> HttpResponse:
+def case_page(request: HttpRequest, pk: int) -> HttpResponse:
     """One case: the clip, the timeline, the six answers, what may be done, and what was done."""
     case = get_object_or_404(Case.objects.select_related("video__media", "corpus", "guideline"), pk=pk)
     filters = Filters.read(request.GET)
