@@ -126,13 +126,13 @@ class DatasetVersionViewSet(viewsets.ReadOnlyModelViewSet[DatasetVersion]):
     def get_serializer_class(self) -> type[serializers.ModelSerializer[DatasetVersion]]:
         return DatasetVersionSerializer if self.action == "list" else DatasetVersionDetailSerializer
 
-    @extend_schema(request=FreezeSerializer, responses={201: DatasetVersionDetailSerializer})
+    @extend_schema(request=FreezeSerializer, responses={202: JobSerializer})
     def create(self, request: Request) -> Response:
-        """Freeze the approved answers of a corpus under a guideline."""
+        """Freeze the approved answers of a corpus under a guideline; the job's result names the version."""
         wanted = FreezeSerializer(data=request.data)
         wanted.is_valid(raise_exception=True)
-        version = services.freeze(**wanted.validated_data, by=cast(User, request.user))
-        return Response(DatasetVersionDetailSerializer(version).data, status=201)
+        job = services.request_freeze(**wanted.validated_data, by=cast(User, request.user))
+        return Response(JobSerializer(job).data, status=202)
 
     @extend_schema(
         parameters=[OpenApiParameter("against", OpenApiTypes.INT, description="default: the version before")],

@@ -1,7 +1,7 @@
 """Freezing approved answers into a dataset version, checking that it still is what was frozen, and exporting it."""
 
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -47,6 +47,7 @@ EXPORTERS: Final[Mapping[str, ModuleType]] = {
     ExportFormat.PARQUET: parquet,
 }
 _BATCH: Final = 1000
+Freezing = Callable[[int, int, str], None]
 _AUTHOR_OF_ANSWER: Final = (
     "answer__author_kind",
     "answer__author__username",
@@ -71,20 +72,20 @@ def freeze(
     val_share: float = 0.1,
     test_share: float = 0.1,
     by: User | None,
+    step: Freezing = lambda done, total, message: None,
 ) -> DatasetVersion:
     """Copy every approved case of the corpus under the guideline into a new, immutable version.
+
+    `step(done, total, message)` is told how far it is and may raise to stop: then nothing is written.
 
     Footage that an earlier version of this corpus with the same split parameters holds keeps its split.
     Approved cases without six approved answers are left out and named in the audit row. Raises Problem when
     the shares are impossible, no case is complete, a case breaks a rule that blocks approval, or nothing has
     changed since the guideline's newest version.
     """
-    try:
-        check_shares(val_share=val_share, test_share=test_share)
-    except ValueError as error:
-        raise Problem("invalid_shares", str(error), fields={"val_share": [str(error)]}, status=400) from error
+    _check_shares(val_share, test_share)
     corpus = Corpus.objects.select_for_update(no_key=True).get(pk=corpus.pk)  # one freeze of it at a time
-    complete, left_out = _complete_cases(corpus, guideline)
+    complete, left_out = _complete_cases(corpus, guideline, step)
     if not complete:
         raise Problem(
             "nothing_approved",
@@ -122,18 +123,18 @@ def freeze(
         record_count=len(records),
         created_by=by,
     )
-    DatasetRecord.objects.bulk_create(
-        [
+    ordered = sorted(records, key=lambda found: order_of(records[found]))  # ids keep this order
+    for first in range(0, len(ordered), _BATCH):
+        step(first, len(ordered), f"{first} records written")
+        DatasetRecord.objects.bulk_create(
             DatasetRecord(
                 version=version,
                 case_id=case_id,
                 split=splits[records[case_id]["video"]],
                 content=records[case_id],
             )
-            for case_id in sorted(records, key=lambda found: order_of(records[found]))  # ids keep this order
-        ],
-        batch_size=_BATCH,
-    )
+            for case_id in ordered[first : first + _BATCH]
+        )
     audit(
         actor=by,
         verb="dataset.frozen",
@@ -141,6 +142,31 @@ def freeze(
         data={"content_hash": found, "records": len(records), "incomplete_cases": left_out},
     )
     return version
+
+
+def _check_shares(val_share: float, test_share: float) -> None:
+    try:
+        check_shares(val_share=val_share, test_share=test_share)
+    except ValueError as error:
+        raise Problem("invalid_shares", str(error), fields={"val_share": [str(error)]}, status=400) from error
+
+
+def request_freeze(
+    *, corpus: Corpus, guideline: Guideline, note: str, split_seed: int, val_share: float, test_share: float,
+    by: User | None,
+) -> Job:  # fmt: skip
+    """The job that freezes a version, its result {"dataset_version": id}. Problem at once for impossible shares and
+    where no case is approved; what only the answers tell, the job tells."""
+    _check_shares(val_share, test_share)
+    if not Case.objects.filter(corpus=corpus, guideline=guideline, status=CaseStatus.APPROVED).exists():
+        raise Problem(
+            "nothing_approved", f"{corpus} has no approved case under {guideline}: nothing to freeze."
+        )
+    args = {
+        "corpus": corpus.pk, "guideline": guideline.pk, "note": note, "split_seed": split_seed,
+        "val_share": val_share, "test_share": test_share,
+    }  # fmt: skip
+    return enqueue("freeze", args, by=by, group=f"freeze:{corpus.pk}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +182,9 @@ class _Approved:
     answers: dict[str, RecordAnswer]
 
 
-def _complete_cases(corpus: Corpus, guideline: Guideline) -> tuple[list[_Approved], list[int]]:
+def _complete_cases(
+    corpus: Corpus, guideline: Guideline, step: Freezing
+) -> tuple[list[_Approved], list[int]]:
     """Approved cases with their six answers, and the ids of those that lack some.
 
     The cases are locked: none can be returned, and so none of their answers replaced, before this commits.
@@ -176,7 +204,10 @@ def _complete_cases(corpus: Corpus, guideline: Guideline) -> tuple[list[_Approve
         )
     )
     cases = {row[0]: _Approved(*row, answers={}) for row in rows}
-    for case_id, kind, answer in _approved_answers(corpus, guideline):
+    total = len(cases) * len(Kind)
+    for number, (case_id, kind, answer) in enumerate(_approved_answers(corpus, guideline)):
+        if number % _BATCH == 0:
+            step(min(number, total), total, f"{number} approved answers read")
         if case_id in cases:
             cases[case_id].answers[kind] = answer
     six = set(Kind.values)

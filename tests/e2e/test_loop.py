@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from crashdesk.demo.client import ApiError
+from crashdesk.demo.client import ApiError, JobEndedError
 from crashdesk.demo.reviewer import LabelStudioReviewer, Region
 from crashdesk.demo.truth import corrected, read_manifest
 from tests.e2e.stack import Stack
@@ -221,9 +221,12 @@ def test_approval_by_the_rules_and_by_role(loop: Loop) -> None:
 
 def test_freeze_export_and_reimport_give_the_same_answers(loop: Loop, tmp_path: Path) -> None:
     shares = {"val_share": 0.2, "test_share": 0.2, "split_seed": 3}
-    version = loop.client.post("dataset-versions", {**loop.room("walk"), **shares})
-    with pytest.raises(ApiError, match="nothing_changed"):
-        loop.client.post("dataset-versions", {**loop.room("walk"), **shares})
+    job = loop.client.post("dataset-versions", {**loop.room("walk"), **shares})
+    frozen = loop.client.wait_for_job(job["id"])["result"]
+    version = loop.client.get(f"dataset-versions/{frozen['dataset_version']}")
+    job = loop.client.post("dataset-versions", {**loop.room("walk"), **shares})
+    with pytest.raises(JobEndedError, match="already holds exactly these answers"):
+        loop.client.wait_for_job(job["id"])
     archive = b""
     for export_format in ("crashchat", "parquet"):
         job = loop.client.post(f"dataset-versions/{version['id']}/export", {"format": export_format})

@@ -152,10 +152,12 @@ class Walk:
         return f"{len(results) - len(refused)} approved, {len(refused)} refused by the rules"
 
     def freeze(self) -> str:
-        version = self.client.post(
+        job = self.client.post(
             "dataset-versions",
             {**self._room(), "note": "demo", "val_share": 0.15, "test_share": 0.2, "split_seed": SEED},
         )
+        frozen = self._wait_for(job["id"])["result"]
+        version = self.client.get(f"dataset-versions/{frozen['dataset_version']}")
         self.notes["dataset_version"] = version["id"]
         for export_format in ("crashchat", "parquet"):
             job = self.client.post(f"dataset-versions/{version['id']}/export", {"format": export_format})

@@ -35,6 +35,7 @@ class Running:
         self._cancelled = threading.Event()
         self._lost = threading.Event()
         self._last_progress = 0.0
+        self._untold: tuple[int, int | None, str] | None = None
         self._thread = threading.Thread(target=self._beat, name=f"lease-{job.pk}", daemon=True)
 
     def __enter__(self) -> Self:
@@ -70,12 +71,32 @@ class Running:
             progress_done=done, progress_total=total, message=message[:300]
         )
 
+    def progress_in_transaction(self, done: int, total: int | None = None, message: str = "") -> None:
+        """progress() for work that is one database transaction: the heartbeat's own connection writes it.
+
+        Written in the transaction itself it would be seen by nobody, and its lock would hold up the heartbeat.
+        """
+        self.check()
+        self._untold = (done, total, message[:300])
+
+    def _tell(self) -> None:
+        told, self._untold = self._untold, None
+        if told is not None:
+            done, total, message = told
+            Job.objects.filter(pk=self.job.pk, token=self.job.token).update(
+                progress_done=done, progress_total=total, message=message
+            )
+
     def _beat(self) -> None:
-        renewed = time.monotonic()
+        renewed = looked = time.monotonic()
         try:
-            while not self._stop.wait(settings.JOB_LEASE_SECONDS / 4):
+            while not self._stop.wait(min(PROGRESS_EVERY_SECONDS, settings.JOB_LEASE_SECONDS / 4)):
                 began = time.monotonic()
                 try:
+                    self._tell()
+                    if began - looked < settings.JOB_LEASE_SECONDS / 4:
+                        continue
+                    looked = began
                     self._renew()
                     renewed = began
                 except (

@@ -10,6 +10,10 @@ from rest_framework.test import APIClient
 from annotations.datasets import services
 from annotations.datasets.models import DatasetVersion
 from crashdesk.accounts.models import User
+from crashdesk.jobs.models import Job, JobState
+from crashdesk.jobs.services import cancel, claim_next
+from crashdesk.jobs.tasks import perform
+from tests.factories import make_corpus, make_guideline
 from tests.unit.annotations.datasets.conftest import Approved
 from tests.unit.annotations.datasets.test_services import freeze, tamper
 
@@ -29,25 +33,64 @@ def body(approved: Approved, **changes: Any) -> dict[str, Any]:
     return {"corpus": approved.corpus.pk, "guideline": approved.guideline.pk, "split_seed": 4} | changes
 
 
-def test_freezing_answers_with_the_version(client: APIClient, approved: Approved) -> None:
-    response = client.post("/api/dataset-versions", body(approved, val_share=0.2, test_share=0.2, note="one"))
-    assert response.status_code == 201, response.data
-    assert (response.data["number"], response.data["record_count"], response.data["note"]) == (1, 6, "one")
-    assert sum(response.data["splits"].values()) == 6
-    assert response.data["created_by"] == "the-lead"
-    listed = client.get(f"/api/dataset-versions?corpus={approved.corpus.pk}").data["results"]
-    assert [row["content_hash"] for row in listed] == [response.data["content_hash"]]
-    detail = client.get(f"/api/dataset-versions/{response.data['id']}").data
-    assert detail["splits"] == response.data["splits"]
+def frozen(client: APIClient, wanted: dict[str, Any]) -> Job:
+    """The job of a freeze, done as a worker does it."""
+    response = client.post("/api/dataset-versions", wanted)
+    assert response.status_code == 202, response.data
+    job = claim_next("data")
+    assert job is not None
+    assert job.pk == response.data["id"]
+    perform(job)
+    job.refresh_from_db()
+    return job
+
+
+def test_freezing_is_a_job_that_names_its_version(client: APIClient, approved: Approved) -> None:
+    job = frozen(client, body(approved, val_share=0.2, test_share=0.2, note="one"))
+    assert job.result == {"dataset_version": job.result["dataset_version"], "number": 1, "records": 6}
+    detail = client.get(f"/api/dataset-versions/{job.result['dataset_version']}").data
+    assert (detail["number"], detail["record_count"], detail["note"]) == (1, 6, "one")
+    assert sum(detail["splits"].values()) == 6
+    assert detail["created_by"] == "the-lead"
     assert detail["corpus_name"] == "Night drives"
+    listed = client.get(f"/api/dataset-versions?corpus={approved.corpus.pk}").data["results"]
+    assert [row["content_hash"] for row in listed] == [detail["content_hash"]]
 
 
-def test_freezing_twice_names_the_version_there_is(client: APIClient, approved: Approved) -> None:
-    first = client.post("/api/dataset-versions", body(approved)).data
-    response = client.post("/api/dataset-versions", body(approved))
-    assert response.status_code == 409
-    assert response.data["error"]["code"] == "nothing_changed"
-    assert response.data["error"]["fields"] == {"version": [first["id"]]}
+def test_freezing_twice_fails_and_names_the_version_there_is(client: APIClient, approved: Approved) -> None:
+    frozen(client, body(approved))
+    again = frozen(client, body(approved))
+    assert again.state == JobState.FAILED
+    assert again.error == "Night drives v1 already holds exactly these answers in these splits."
+
+
+def test_a_freeze_whose_worker_died_after_the_commit_finds_its_version(
+    client: APIClient, approved: Approved
+) -> None:
+    job = frozen(client, body(approved))
+    Job.objects.filter(pk=job.pk).update(state=JobState.QUEUED, finished_at=None, result={})
+    again = claim_next("data")
+    assert again is not None
+    perform(again)
+    again.refresh_from_db()
+    assert (again.state, again.result) == (JobState.DONE, job.result)
+
+
+def test_a_cancelled_freeze_leaves_no_version(client: APIClient, approved: Approved) -> None:
+    client.post("/api/dataset-versions", body(approved))
+    job = claim_next("data")
+    assert job is not None
+    cancel(job.pk, by=None)
+    perform(job)
+    job.refresh_from_db()
+    assert job.state == JobState.CANCELLED
+    assert not DatasetVersion.objects.exists()
+
+
+def test_with_nothing_approved_the_freeze_is_refused_at_once(client: APIClient) -> None:
+    wanted = {"corpus": make_corpus().pk, "guideline": make_guideline().pk}
+    response = client.post("/api/dataset-versions", wanted)
+    assert (response.status_code, response.data["error"]["code"]) == (409, "nothing_approved")
 
 
 @pytest.mark.parametrize(

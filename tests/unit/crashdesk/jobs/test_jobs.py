@@ -2,11 +2,12 @@
 
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any
 
 import pytest
-from django.db import OperationalError
+from django.db import OperationalError, connection, transaction
 from django.utils import timezone
 from pytest_django import Settings
 
@@ -296,3 +297,21 @@ def test_work_that_many_ask_for_waits_once(probe: Probe) -> None:
     assert claim() == first
     again = services.enqueue_once("probe", {"of": 1}, by=None)
     assert again != first, "what runs already may have missed the newest news"
+
+
+@pytest.mark.django_db(transaction=True)
+def test_progress_inside_a_transaction_is_seen_while_it_lasts(probe: Probe) -> None:
+    queue_one()
+    job = claim()
+    seen: list[tuple[int, int | None, str]] = []
+
+    def look() -> bool:
+        try:
+            seen.append(Job.objects.values_list("progress_done", "progress_total", "message").get(pk=job.pk))
+        finally:
+            connection.close()
+        return seen[-1] == (3, 7, "three of seven")
+
+    with Running(job) as running, transaction.atomic(), ThreadPoolExecutor(1) as elsewhere:
+        running.progress_in_transaction(3, 7, "three of seven")
+        wait_until(lambda: elsewhere.submit(look).result())
