@@ -7,7 +7,7 @@ import django_filters
 from django.db import models
 from django.db.models import Count, Exists, OuterRef, QuerySet, Subquery
 from django.db.models.functions import Coalesce
-from django.http import Http404
+from django.http import Http404, HttpResponse
 from django.http.response import HttpResponseBase
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiResponse, extend_schema
@@ -16,6 +16,7 @@ from rest_framework.decorators import action
 from rest_framework.negotiation import BaseContentNegotiation
 from rest_framework.request import Request
 from rest_framework.response import Response
+from rest_framework.reverse import reverse
 
 from annotations.corpora import services
 from annotations.corpora.models import Corpus, ImportRejection, ImportRun, MediaState, Video, VideoFinding
@@ -30,6 +31,7 @@ from annotations.corpora.serializers import (
     VideoDetailSerializer,
     VideoSerializer,
 )
+from annotations.corpora.storyboard import storyboard_vtt
 from crashdesk.accounts.models import User
 from crashdesk.accounts.permissions import Action
 from crashdesk.jobs.api import JobSerializer
@@ -109,7 +111,7 @@ class VideoFilter(django_filters.FilterSet):  # type: ignore[misc]
 class VideoViewSet(viewsets.ReadOnlyModelViewSet[Video]):
     queryset = (
         Video.objects.select_related("media")
-        .defer("media__time_map")
+        .defer("media__time_map", "media__storyboard")
         .annotate(finding_count=counted(VideoFinding, "video"))
         .order_by("id")
     )
@@ -141,6 +143,26 @@ class VideoViewSet(viewsets.ReadOnlyModelViewSet[Video]):
     def thumbnail(self, request: Request, pk: str) -> HttpResponseBase:
         """The clip's middle frame as a JPEG, 320 pixels wide."""
         return self._stored(request, "thumbnail_name", "image/jpeg")
+
+    @extend_schema(operation_id="videos_storyboard", responses={(200, "image/jpeg"): OpenApiTypes.BINARY})
+    @action(detail=True, methods=["get", "head"], content_negotiation_class=AnyAccept)
+    def storyboard(self, request: Request, pk: str) -> HttpResponseBase:
+        """One JPEG of small pictures of the clip at regular steps; storyboard.vtt says which is where."""
+        return self._stored(request, "storyboard_name", "image/jpeg")
+
+    # Sorts before `storyboard`, whose format suffix would take this path.
+    @extend_schema(operation_id="videos_storyboard_cues", responses={(200, "text/vtt"): OpenApiTypes.STR})
+    @action(
+        detail=True, methods=["get", "head"], url_path=r"storyboard\.vtt", url_name="storyboard-vtt",
+        content_negotiation_class=AnyAccept,
+    )  # fmt: skip
+    def cues(self, request: Request, pk: str) -> HttpResponseBase:
+        """WebVTT: from when to when of the proxy which part of the storyboard shows it (#xywh=x,y,w,h)."""
+        video = Video.objects.select_related("media").filter(pk=pk).first()
+        if video is None or video.media is None or not video.media.storyboard_name:
+            raise Http404("the clip has no storyboard yet")
+        text = storyboard_vtt(video.media, reverse("video-storyboard", [pk]))
+        return HttpResponse(text, content_type="text/vtt; charset=utf-8")
 
     def _stored(self, request: Request, field: str, content_type: str) -> HttpResponseBase:
         name = Video.objects.filter(pk=self.kwargs["pk"]).values_list(f"media__{field}", flat=True).first()

@@ -28,6 +28,11 @@ def thumbnail_url(video: Video) -> str | None:
     return reverse("video-thumbnail", [video.pk]) if video.media and video.media.thumbnail_name else None
 
 
+def storyboard_url(video: Video) -> str | None:
+    """Where the clip's sprite of small pictures is, or None while there is none."""
+    return reverse("video-storyboard", [video.pk]) if video.media and video.media.storyboard_name else None
+
+
 class CorpusSerializer(serializers.ModelSerializer[Corpus]):
     video_count = serializers.IntegerField()
 
@@ -97,12 +102,14 @@ class VideoSerializer(serializers.ModelSerializer[Video]):
     finding_count = serializers.IntegerField()
     proxy_url = serializers.SerializerMethodField()
     thumbnail_url = serializers.SerializerMethodField()
+    storyboard_url = serializers.SerializerMethodField()
+    storyboard_vtt_url = serializers.SerializerMethodField()
 
     class Meta:
         model = Video
         fields = [
             "id", "corpus", "name", "source", "recording", "created_at", "media", "finding_count", "proxy_url",
-            "thumbnail_url",
+            "thumbnail_url", "storyboard_url", "storyboard_vtt_url",
         ]  # fmt: skip
         read_only_fields = fields
 
@@ -111,6 +118,12 @@ class VideoSerializer(serializers.ModelSerializer[Video]):
 
     def get_thumbnail_url(self, video: Video) -> str | None:
         return thumbnail_url(video)
+
+    def get_storyboard_url(self, video: Video) -> str | None:
+        return storyboard_url(video)
+
+    def get_storyboard_vtt_url(self, video: Video) -> str | None:
+        return f"{url}.vtt" if (url := storyboard_url(video)) else None
 
 
 class VideoDetailSerializer(VideoSerializer):

@@ -24,6 +24,8 @@ _DECODER_THREADS = 2
 MAX_PIXELS = 8192 * 8192
 """Largest picture that is decoded; a bigger claim in a header is refused before memory is asked for."""
 
+_DECODER_OPTIONS = {"err_detect": "explode", "max_pixels": str(MAX_PIXELS)}
+
 
 @dataclass
 class DecodeLog:
@@ -41,6 +43,12 @@ class DecodeLog:
     rotation: int = 0
     first_error: str = ""
     first_bad_packet: int = -1
+    empty_packets: int = 0
+
+    @property
+    def flawless(self) -> bool:
+        """Nothing was damaged, skipped or out of order."""
+        return not (self.errors or self.damaged_frames or self.out_of_order)
 
 
 @contextmanager
@@ -72,7 +80,7 @@ def decode_frames(container: InputContainer, stream: VideoStream, log: DecodeLog
     Errors that the decoder would hide (it paints over damage) are errors here: pictures from damaged data are
     counted and not handed out.
     """
-    stream.codec_context.options = {"err_detect": "explode"}
+    stream.codec_context.options = dict(_DECODER_OPTIONS)
     stream.thread_type = "AUTO"
     stream.codec_context.thread_count = _DECODER_THREADS
     for packet in _packets(container, stream, log):
@@ -102,6 +110,42 @@ def decode_frames(container: InputContainer, stream: VideoStream, log: DecodeLog
         return
 
 
+def read_packets(container: InputContainer, stream: VideoStream, log: DecodeLog) -> VideoFrame | None:
+    """Note every packet of `stream` in `log` as `decode_frames` does, decoding no more than the first picture.
+
+    Returns that picture (its pts and turning tell whether packets can speak for pictures), or None when no
+    packet gave one. `log.frame_ticks` stays empty; `log.last_frame_ticks` is the last shown packet's duration.
+    """
+    context = stream.codec_context
+    context.options = dict(_DECODER_OPTIONS)
+    context.thread_count = 1
+    first: VideoFrame | None = None
+    last = None
+    for packet in _packets(container, stream, log):
+        if not packet.is_discard:
+            log.packets.append((packet.pts, packet.is_keyframe))
+            if packet.pts is not None and (last is None or packet.pts > last):
+                last, log.last_frame_ticks = packet.pts, packet.duration or 0
+        if packet.is_corrupt:
+            _note_error(log, len(log.packets) - 1, "packet flagged as damaged")
+        elif first is None and not log.errors:
+            first = _first_picture(log, context, packet)
+    if first is None and not log.errors:
+        first = _first_picture(log, context, None)
+    return first
+
+
+def _first_picture(
+    log: DecodeLog, context: "av.VideoCodecContext", packet: "av.packet.Packet[VideoStream] | None"
+) -> VideoFrame | None:
+    try:
+        frames = context.decode(packet)
+    except av.FFmpegError as error:
+        _note_error(log, len(log.packets) - 1, error)
+        return None
+    return next(iter(frames), None)
+
+
 def _packets(
     container: InputContainer, stream: VideoStream, log: DecodeLog
 ) -> Iterator["av.packet.Packet[VideoStream]"]:
@@ -114,8 +158,10 @@ def _packets(
         except av.FFmpegError as error:
             _note_error(log, len(log.packets), error)
             return
-        if packet.size:  # empty: AVI's "same picture again", and the flush that ends the stream
+        if packet.size:
             yield packet
+        elif packet.dts is not None:  # AVI's "same picture again"; without times it is the flush at the end
+            log.empty_packets += 1
 
 
 def _sound(frames: list[VideoFrame], log: DecodeLog) -> Iterator[VideoFrame]:
@@ -129,7 +175,7 @@ def _sound(frames: list[VideoFrame], log: DecodeLog) -> Iterator[VideoFrame]:
         log.frame_ticks.append(frame.pts)
         log.last_frame_ticks = frame.duration or 0
         if log.frames == 0:
-            log.rotation = int(frame.rotation) % 360
+            log.rotation = round(frame.rotation / 90) % 4 * 90
         log.frames += 1
         yield frame
 

@@ -24,7 +24,7 @@ from typing import Any, ParamSpec, Self, TypeVar
 from pebble import ProcessExpired, ProcessPool
 
 from annotations.corpora.media.findings import Code, Finding, MediaError, Severity
-from annotations.corpora.media.probe import Probe, probe
+from annotations.corpora.media.probe import Probe, probe, survey
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -92,8 +92,15 @@ class Isolated:
 
     def probe(self, path: Path) -> Probe:
         """`probe(path)` in the child; a hang or crash is an error finding of the returned probe."""
+        return self._look(probe, path)
+
+    def survey(self, path: Path) -> Probe:
+        """`survey(path)` in the child, as `probe`."""
+        return self._look(survey, path)
+
+    def _look(self, look: Callable[[Path], Probe], path: Path) -> Probe:
         try:
-            return self.call(probe, path)
+            return self.call(look, path)
         except MediaError as error:
             return Probe(size_bytes=path.stat().st_size, findings=(error.finding,))
 

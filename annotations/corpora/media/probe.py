@@ -1,18 +1,25 @@
-"""Reads everything CrashDesk needs to know about a clip, by decoding all of it once.
+"""Reads everything CrashDesk needs to know about a clip: `probe` by decoding all of it, `survey` from its packets.
 
-A header can promise what the data does not hold, so nothing is believed that was not decoded. The result is
-either a `Probe` with a time map, or a `Probe` whose findings hold an error that says why there is none.
+A header can promise what the data does not hold, so nothing is believed for good that was not decoded. `survey`
+is many times faster and says the same of every sound clip; what it says holds once `render`, which decodes the
+clip for its proxy anyway, has met exactly these pictures. Where packets cannot speak for pictures (damage,
+missing, doubled or unordered times, fields, pictures before the first key frame) `survey` decodes after all.
+The result is either a `Probe` with a time map, or a `Probe` whose findings hold an error that says why there is
+none.
 """
 
+from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
 
 from av.container import InputContainer
+from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
-from annotations.corpora.media.decode import DecodeLog, decode_frames, open_video
+from annotations.corpora.media.decode import DecodeLog, decode_frames, open_video, read_packets
 from annotations.corpora.media.findings import Code, Finding, MediaError, Severity
 from annotations.corpora.media.structure import Structure, read_structure
 from annotations.corpora.media.timemap import TimeMap, ticks_to_us
@@ -23,6 +30,9 @@ TOLERATED_LOSS = 0.02
 SMALL_SIDE = 128
 """Below this many pixels on the short side a clip shows too little to judge."""
 
+_NEVER_REORDERED = frozenset(
+    {"mjpeg", "rawvideo", "msmpeg4v1", "msmpeg4v2", "msmpeg4", "png", "huffyuv", "ffv1", "dvvideo"}
+)
 _AUDIO_SLACK_US = 100_000
 _MAX_DURATION_US = 24 * 3600 * 1_000_000
 
@@ -36,6 +46,7 @@ class Probe:
     counter-clockwise as stored). `fps`: the constant rate, or frames/duration. `start_us`: first frame on
     the file's clock.
     `gop_max`: most frames from one key frame to the next. `faststart`: MP4 whose index comes first.
+    `decoded`: every picture was decoded; else the times are those of the packets, to be confirmed by `render`.
     """
 
     size_bytes: int
@@ -58,6 +69,7 @@ class Probe:
     has_audio: bool = False
     audio_duration_us: int = 0
     time_map: TimeMap | None = None
+    decoded: bool = False
     findings: tuple[Finding, ...] = field(default=())
 
     @property
@@ -77,23 +89,68 @@ def probe(path: Path) -> Probe:
 
     May hang or crash on hostile bytes: run it through `isolate` for files from outside.
     """
+    log = DecodeLog()
+    return _examine(
+        path, log, lambda container, stream: deque(decode_frames(container, stream, log), maxlen=0)
+    )
+
+
+def survey(path: Path) -> Probe:
+    """What `probe` reports, from the packets of `path` where these can speak for its pictures; else `probe` itself.
+
+    Raises and may hang as `probe`. See `Probe.decoded`.
+    """
+    log = DecodeLog()
+    sure = False
+
+    def read(container: InputContainer, stream: VideoStream) -> None:
+        nonlocal sure
+        first = read_packets(container, stream, log)
+        sure = first is not None and _packets_speak(log, first, stream)
+        if first is not None and sure:
+            log.frame_ticks.extend(sorted(tick for tick, _ in log.packets if tick is not None))
+            log.frames = len(log.frame_ticks)
+            log.rotation = round(first.rotation / 90) % 4 * 90
+
+    seen = _examine(path, log, read)
+    if log.packets and not (sure and seen.codes.isdisjoint({Code.CORRUPT, Code.TRUNCATED})):
+        return probe(path)
+    return replace(seen, decoded=False)
+
+
+def _packets_speak(log: DecodeLog, first: VideoFrame, stream: VideoStream) -> bool:
+    """Whether each packet is one picture, shown at the packet's time."""
+    ticks = {tick for tick, _ in log.packets}
+    reordering = stream.codec_context.name not in _NEVER_REORDERED
+    return (
+        log.flawless
+        and not (reordering and stream.container.format.name == "avi")  # AVI stores no presentation times
+        and not log.empty_packets
+        and None not in ticks
+        and len(ticks) == len(log.packets)
+        and first.pts == min(tick for tick in ticks if tick is not None)
+        and not first.interlaced_frame
+        and log.packets[0][1]
+        and (first.width, first.height) == (stream.codec_context.width, stream.codec_context.height)
+    )
+
+
+def _examine(path: Path, log: DecodeLog, read: Callable[[InputContainer, VideoStream], object]) -> Probe:
     size = path.stat().st_size
     structure = read_structure(path)
-    log = DecodeLog()
     try:
         with open_video(path) as (container, stream):
-            described = _describe(Probe(size_bytes=size), container, stream, structure)
+            described = _describe(Probe(size_bytes=size, decoded=True), container, stream, structure)
             declared_frames = int(stream.frames)
             audio_us = _audio_duration_us(container)
             time_base = stream.time_base or Fraction(1, 90_000)
-            for _ in decode_frames(container, stream, log):
-                pass
+            read(container, stream)
     except MediaError as error:
         return Probe(size_bytes=size, findings=(_named_by_structure(path, error.finding, structure),))
     findings = _damage(path, log, structure, declared_frames)
     if log.frames == 0:
         return replace(described, findings=tuple(findings))
-    time_map, no_times = _time_map(log, time_base, described.declared_fps)
+    time_map, no_times = times_of(log, time_base, described.declared_fps)
     if no_times is not None:
         findings.append(no_times)
     if time_map.duration_us > _MAX_DURATION_US:
@@ -208,9 +265,10 @@ def _damage(path: Path, log: DecodeLog, structure: Structure, declared: int) -> 
     return findings
 
 
-def _time_map(
+def times_of(
     log: DecodeLog, time_base: Fraction, declared: Fraction | None
 ) -> tuple[TimeMap, Finding | None]:
+    """The time map of the pictures in `log` (at least one); a finding when it had to be made up from `declared`."""
     known = [tick for tick in log.frame_ticks if tick is not None]
     if len(known) == log.frames:
         return TimeMap.from_ticks(known, time_base, last_ticks=log.last_frame_ticks), None

@@ -4,6 +4,7 @@ from typing import Any
 import pytest
 from rest_framework.test import APIClient
 
+from annotations.corpora.media.pictures import Board
 from annotations.corpora.media_store import ensure_media, store
 from annotations.corpora.models import Corpus, ImportRejection, ImportRun, MediaState, VideoFinding
 from crashdesk.accounts.models import User
@@ -143,6 +144,38 @@ def test_a_thumbnail_is_a_picture_and_a_token_opens_it(annotator: User) -> None:
         "image/jpeg",
         b"\xff\xd8\xff",
     )
+
+
+def test_a_storyboard_has_a_sprite_and_cues(annotator: User) -> None:
+    board = Board(2, 1, 160, 90, (0, 2_500_000)).as_dict()
+    video = make_video(media=make_media(storyboard_name="storyboards/ab/x.jpg", storyboard=board))
+    put_bytes("storyboards/ab/x.jpg", b"\xff\xd8\xff")
+    api = client(annotator)
+    row = api.get(f"/api/videos/{video.pk}").json()
+    sprite = api.get(row["storyboard_url"], headers={"Accept": "image/avif,image/*"})
+    assert (sprite.status_code, sprite["Content-Type"], b"".join(sprite)) == (
+        200,
+        "image/jpeg",
+        b"\xff\xd8\xff",
+    )
+    cues = api.get(row["storyboard_vtt_url"], headers={"Accept": "text/vtt"})
+    assert (cues.status_code, cues["Content-Type"]) == (200, "text/vtt; charset=utf-8")
+    assert cues.content.decode() == (
+        "WEBVTT\n\n"
+        f"00:00:00.000 --> 00:00:02.500\n/api/videos/{video.pk}/storyboard#xywh=0,0,160,90\n\n"
+        f"00:00:02.500 --> 00:00:05.000\n/api/videos/{video.pk}/storyboard#xywh=160,0,160,90\n"
+    )
+
+
+@pytest.mark.parametrize("media", [None, {}])
+def test_a_video_without_storyboard_says_so(annotator: User, media: dict[str, Any] | None) -> None:
+    video = make_video(media=None if media is None else make_media(**media))
+    api = client(annotator)
+    row = api.get(f"/api/videos/{video.pk}").json()
+    assert (row["storyboard_url"], row["storyboard_vtt_url"]) == (None, None)
+    for name in ("storyboard", "storyboard.vtt"):
+        assert api.get(f"/api/videos/{video.pk}/{name}").status_code == 404
+    assert api.get("/api/videos/999999/storyboard.vtt").status_code == 404
 
 
 def test_a_video_without_proxy_or_whose_file_is_lost_has_none(annotator: User) -> None:

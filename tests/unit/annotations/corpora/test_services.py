@@ -6,11 +6,11 @@ import pytest
 from django.core.files.storage import default_storage
 from pytest_django import Settings
 
-from annotations.corpora import services
+from annotations.corpora import processing
 from annotations.corpora.importers.rows import VideoRow
 from annotations.corpora.media.findings import Code, Finding, MediaError, Severity
 from annotations.corpora.media.isolate import Isolated
-from annotations.corpora.media.probe import probe
+from annotations.corpora.media.probe import survey
 from annotations.corpora.media.timemap import ProxyMap, TimeMap
 from annotations.corpora.media_store import ensure_media, ensure_videos, store
 from annotations.corpora.models import Corpus, ImportRun, Media, MediaState, Video, VideoFinding
@@ -98,6 +98,12 @@ def test_a_sound_clip_becomes_ready_with_proxy_and_thumbnail(tmp_path: Path) -> 
     assert media.proxy_name == f"proxies/{media.sha256[:2]}/{media.sha256}.mp4"
     assert numbers_shown(Path(default_storage.path(media.proxy_name))) == list(range(40))
     assert Path(default_storage.path(media.thumbnail_name)).read_bytes()[:3] == b"\xff\xd8\xff"
+    assert media.storyboard_name == f"storyboards/{media.sha256[:2]}/{media.sha256}.jpg"
+    assert Path(default_storage.path(media.storyboard_name)).read_bytes()[:3] == b"\xff\xd8\xff"
+    assert media.storyboard == {
+        "columns": 7, "rows": 1, "tile_width": 160, "tile_height": 128,
+        "times_us": [0, 240_000, 480_000, 720_000, 1_000_000, 1_240_000, 1_480_000],
+    }  # fmt: skip
     assert media.probed_at is not None
     assert AuditEvent.objects.get(verb="media.ready").subject_id == media.pk
 
@@ -131,7 +137,7 @@ def test_examined_media_are_not_examined_again(tmp_path: Path, monkeypatch: pyte
     (tmp_path / "clip.mp4").write_bytes(b"x")
     media = media_of(tmp_path / "clip.mp4")
     process_media(media.pk)
-    monkeypatch.setattr(services, "_examine", None)
+    monkeypatch.setattr(processing, "_examine", None)
     assert process_media(media.pk).state == MediaState.UNUSABLE
 
 
@@ -140,14 +146,14 @@ def test_of_two_workers_on_one_clip_the_second_leaves_it(
 ) -> None:
     (tmp_path / "clip.mp4").write_bytes(b"x")
     media = media_of(tmp_path / "clip.mp4")
-    examine = services._examine
+    examine = processing._examine
 
     def meanwhile(*args: Any) -> Any:
-        monkeypatch.setattr(services, "_examine", examine)
+        monkeypatch.setattr(processing, "_examine", examine)
         process_media(media.pk)
         return examine(*args)
 
-    monkeypatch.setattr(services, "_examine", meanwhile)
+    monkeypatch.setattr(processing, "_examine", meanwhile)
     process_media(media.pk)
     assert AuditEvent.objects.filter(verb="media.unusable").count() == 1
 
@@ -163,7 +169,7 @@ def test_a_proxy_that_cannot_be_made_makes_the_clip_unusable(
         raise MediaError(Finding(Code.DECODE_TIMEOUT, Severity.ERROR, "took too long"))
 
     monkeypatch.setattr(Isolated, "call", hang)
-    monkeypatch.setattr(Isolated, "probe", lambda self, path: probe(path))
+    monkeypatch.setattr(Isolated, "survey", lambda self, path: survey(path))
     media = process_media(media.pk)
     assert (media.state, media.proxy_name, media.frame_count) == (MediaState.UNUSABLE, "", 10)
     assert "decode_timeout" in {finding.code for finding in video.findings.all()}

@@ -4,11 +4,11 @@ from fractions import Fraction
 from pathlib import Path
 
 import pytest
-from PIL import Image
 
 from annotations.corpora.media.findings import Code, MediaError
+from annotations.corpora.media.play import proxy_size
 from annotations.corpora.media.probe import Probe, probe
-from annotations.corpora.media.proxy import make_proxy, make_thumbnail, needs_proxy, proxy_size
+from annotations.corpora.media.proxy import make_proxy, needs_proxy
 from annotations.corpora.media.timemap import ProxyMap, TimeMap
 from tests.shared_data import shared
 from tests.unit.annotations.corpora.media.clips import (
@@ -72,13 +72,6 @@ def test_rotated_source_becomes_upright(tmp_path: Path) -> None:
     make_proxy(path, out, _times(probe(path)))
     result = probe(out)
     assert (result.width, result.height, result.rotation) == (128, 160, 0)
-    make_thumbnail(path, tmp_path / "t.jpg", _times(probe(path)))
-    with Image.open(tmp_path / "t.jpg") as image:
-        # Bars of frame 4 (bit 2) run across; turned clockwise the left side is on top.
-        assert image.size == (320, 400)
-        gray = image.convert("L").resize((128, 160))
-    assert gray.getpixel((64, 2 * 16 + 8)) > 200
-    assert gray.getpixel((64, 6 * 16 + 8)) < 60
 
 
 def test_browser_ready_source_needs_no_proxy(tmp_path: Path) -> None:
@@ -123,15 +116,6 @@ def test_a_monstrous_proxy_is_refused(tmp_path: Path) -> None:
 )
 def test_proxy_sides_are_even_and_bounded(size: tuple[int, int], expected: tuple[int, int]) -> None:
     assert proxy_size(*size) == expected
-
-
-def test_the_thumbnail_shows_the_middle_frame(tmp_path: Path) -> None:
-    path = constant_clip(tmp_path / "a.mp4", 9)
-    assert make_thumbnail(path, tmp_path / "d" / "t.jpg", _times(probe(path))) == (320, 256)
-    with Image.open(tmp_path / "d" / "t.jpg") as image:
-        gray = image.convert("L")
-        assert gray.getpixel((2 * 32 + 16, 50)) > 200  # 4 = bit 2
-        assert gray.getpixel((1 * 32 + 16, 50)) < 60
 
 
 @pytest.mark.parametrize(
