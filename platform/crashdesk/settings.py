@@ -132,6 +132,17 @@ IMPORT_ROOTS = [
     if p
 ]
 
+# Clips that arrive over the network: by upload, from a bucket, from an address that an imported file names.
+UPLOAD_MAX_BYTES = env_int("CRASHDESK_UPLOAD_MAX_MB", 4096) * 1024**2
+UPLOAD_EXPIRE_HOURS = env_int("CRASHDESK_UPLOAD_EXPIRE_HOURS", 48)
+# Only buckets (or folders in them) named here may be read, e.g. s3://clips/dashcam?endpoint=https://host&region=name
+BUCKET_ROOTS = [
+    root.strip() for root in os.environ.get("CRASHDESK_BUCKET_ROOTS", "").split(",") if root.strip()
+]
+FETCH_URLS = env_flag("CRASHDESK_FETCH_URLS", False)
+FETCH_MAX_BYTES = env_int("CRASHDESK_FETCH_MAX_MB", 2048) * 1024**2
+FETCH_TIMEOUT_SECONDS = env_int("CRASHDESK_FETCH_TIMEOUT_SECONDS", 600)
+
 CELERY_BROKER_URL = os.environ.get("CRASHDESK_BROKER_URL") or embedded.embedded_broker_url(EMBEDDED)
 CELERY_TASK_ACKS_LATE = True
 CELERY_TASK_REJECT_ON_WORKER_LOST = True
@@ -152,6 +163,11 @@ CELERY_BEAT_SCHEDULE = {
         "task": "crashdesk.jobs.tasks.tick",
         "schedule": 2.0,
         "options": {"queue": "tick", "expires": 10},
+    },
+    "expire-uploads": {
+        "task": "annotations.corpora.tasks.expire_uploads",
+        "schedule": 600.0,
+        "options": {"queue": "data", "expires": 300},
     },
     "poll-label-studio": {
         "task": "annotations.labelstudio.tasks.poll",
