@@ -33,6 +33,7 @@ INSTALLED_APPS = [
     "annotations.reviews",
     "annotations.labelstudio",
     "annotations.datasets",
+    "annotations.corpus_audit",
     "model_assist.registry",
     "model_assist.predictions",
     "model_assist.training",

@@ -1,0 +1,82 @@
+"""Making an audit: read the corpus, look at it, keep what was found.
+
+Apart from services.py, which web processes load: scipy takes a second and tens of megabytes.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from django.db import transaction
+
+from annotations.corpora.models import Corpus
+from annotations.corpus_audit.columns import Columns
+from annotations.corpus_audit.findings import SEVERITIES, Finding
+from annotations.corpus_audit.loader import load
+from annotations.corpus_audit.models import CorpusAudit, FindingClips
+from annotations.corpus_audit.report import CHECKS, code_version, findings_of, report_of
+from crashdesk.accounts.models import User
+from crashdesk.api.errors import Problem
+from crashdesk.audit.services import record
+from crashdesk.jobs.running import Running
+
+Step = Callable[[int, int, str], None]
+
+
+def audit_corpus(
+    corpus: Corpus, *, by: User | None, job_id: int | None = None, step: Step = lambda *_: None
+) -> tuple[CorpusAudit, bool]:
+    """The audit of the corpus as it is now, and whether it is new: what is unchanged is not audited again.
+
+    `step(done, total, what)` is told of progress and may raise to stop; then nothing is written.
+    """
+    columns = load(corpus, step=step)
+    same = CorpusAudit.objects.filter(
+        corpus=corpus, inputs_hash=columns.inputs_hash, code_version=code_version()
+    ).first()
+    if same is not None:
+        return same, False
+    rows = len(columns)
+    findings = findings_of(
+        columns, step=lambda done, of, name: step(rows + done, rows + of, f"looking at {name}")
+    )
+    report = report_of(columns, findings)
+    step(rows + len(CHECKS), rows + len(CHECKS), "writing the report")
+    return _keep(corpus, columns, findings, report, by=by, job_id=job_id)
+
+
+@transaction.atomic
+def _keep(
+    corpus: Corpus, columns: Columns, findings: list[Finding], report: dict[str, Any], *, by: User | None,
+    job_id: int | None,
+) -> tuple[CorpusAudit, bool]:  # fmt: skip
+    """Write the audit once: of two that ran at the same time on the same inputs the second finds the first's."""
+    audit, made = CorpusAudit.objects.get_or_create(
+        corpus=corpus,
+        inputs_hash=columns.inputs_hash,
+        code_version=code_version(),
+        defaults={"report": report, "created_by": by, "job_id": job_id},
+    )
+    if not made:
+        return audit, False
+    FindingClips.objects.bulk_create(
+        FindingClips(
+            audit=audit,
+            code=finding.code,
+            subject=finding.subject,
+            videos=columns.videos[finding.rows].tolist(),
+        )
+        for finding in findings
+        if finding.rows is not None
+    )
+    counts = {severity: sum(f.severity == severity for f in findings) for severity in SEVERITIES}
+    record(actor=by, verb="corpus.audited", subject=corpus, data={"audit": audit.pk, **counts})
+    return audit, True
+
+
+def run(running: Running) -> dict[str, Any]:
+    """The job. args: corpus_id. Started twice, it finds the audit it has written, because the inputs are the same."""
+    corpus = Corpus.objects.filter(pk=running.job.args["corpus_id"]).first()
+    if corpus is None:
+        raise Problem("corpus_missing", f"There is no corpus {running.job.args['corpus_id']} any more.")
+    audit, new = audit_corpus(corpus, by=running.job.created_by, job_id=running.job.pk, step=running.progress)
+    return {"audit": audit.pk, "new": new}
