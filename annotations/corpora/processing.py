@@ -54,21 +54,21 @@ def _examine(media: Media, path: Path, folder: Path) -> tuple[Probe, list[Findin
     """
     child = _child()
     clip = child.survey(path)
-    if clip.usable and not clip.decoded:
-        try:
-            _keep(media, path, folder, clip, child.call(render, path, folder, clip))
-        except Disagrees:
-            clip = child.probe(path)
-        except MediaError as error:
-            return clip, [*clip.findings, error.finding]
-        else:
-            return clip, list(clip.findings)
+    found: tuple[Finding, ...] = ()
+    try:
+        if clip.usable and not clip.decoded:
+            try:
+                made = child.call(render, path, folder, clip)
+            except Disagrees:
+                clip = child.probe(path)
+        if clip.usable and clip.decoded:
+            made = child.call(render, path, folder, clip)
+    except MediaError as error:
+        return clip, [*clip.findings, error.finding]
     if clip.usable:
-        try:
-            _keep(media, path, folder, clip, child.call(render, path, folder, clip))
-        except MediaError as error:
-            return clip, [*clip.findings, error.finding]
-    return clip, list(clip.findings)
+        _keep(media, path, folder, clip, made)
+        found = made.findings
+    return clip, [*clip.findings, *found]
 
 
 def _keep(media: Media, path: Path, folder: Path, clip: Probe, made: Rendered) -> None:

@@ -51,6 +51,19 @@ class DecodeLog:
         return not (self.errors or self.damaged_frames or self.out_of_order)
 
 
+def open_container(path: Path) -> InputContainer:
+    """The container. MediaError zero_byte or not_a_video; MemoryError when its index needs more than there is."""
+    if path.stat().st_size == 0:
+        raise MediaError(Finding(Code.ZERO_BYTE, Severity.ERROR, f"{path.name} is empty (0 bytes)"))
+    try:
+        return av.open(f"file:{path}", options=dict(_OPEN_OPTIONS), metadata_errors="replace")
+    except av.FFmpegError as error:
+        if isinstance(error, MemoryError):
+            raise
+        message = f"{path.name} is not a video that can be opened: {error.strerror}"
+        raise MediaError(Finding(Code.NOT_A_VIDEO, Severity.ERROR, message)) from error
+
+
 @contextmanager
 def open_video(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
     """The container and its first video stream (cover pictures apart).
@@ -58,14 +71,7 @@ def open_video(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
     MediaError with zero_byte, not_a_video, truncated (an index that should be there is not),
     no_video_stream or absurd_size.
     """
-    if path.stat().st_size == 0:
-        raise MediaError(Finding(Code.ZERO_BYTE, Severity.ERROR, f"{path.name} is empty (0 bytes)"))
-    try:
-        container = av.open(f"file:{path}", options=dict(_OPEN_OPTIONS), metadata_errors="replace")
-    except av.FFmpegError as error:
-        message = f"{path.name} is not a video that can be opened: {error.strerror}"
-        raise MediaError(Finding(Code.NOT_A_VIDEO, Severity.ERROR, message)) from error
-    with container:
+    with open_container(path) as container:
         stream = next((s for s in container.streams.video if not _is_cover(s)), None)
         if stream is None:
             message = f"{path.name} holds no moving picture ({len(container.streams)} other streams)"

@@ -30,6 +30,7 @@ class Code(StrEnum):
     OFFSET_START = "offset_start"
     TOO_SMALL = "too_small"
     AUDIO_LONGER = "audio_longer"
+    AUDIO_DAMAGED = "audio_damaged"
     DECODE_TIMEOUT = "decode_timeout"
     DECODER_CRASHED = "decoder_crashed"
 

@@ -46,6 +46,7 @@ class Probe:
     counter-clockwise as stored). `fps`: the constant rate, or frames/duration. `start_us`: first frame on
     the file's clock.
     `gop_max`: most frames from one key frame to the next. `faststart`: MP4 whose index comes first.
+    `audio_codec`: of the first sound track. `audio_end_us`: when the last sound ends, after the first picture.
     `decoded`: every picture was decoded; else the times are those of the packets, to be confirmed by `render`.
     """
 
@@ -67,7 +68,9 @@ class Probe:
     has_b_frames: bool = False
     faststart: bool = False
     has_audio: bool = False
+    audio_codec: str = ""
     audio_duration_us: int = 0
+    audio_end_us: int = 0
     time_map: TimeMap | None = None
     decoded: bool = False
     findings: tuple[Finding, ...] = field(default=())
@@ -142,7 +145,7 @@ def _examine(path: Path, log: DecodeLog, read: Callable[[InputContainer, VideoSt
         with open_video(path) as (container, stream):
             described = _describe(Probe(size_bytes=size, decoded=True), container, stream, structure)
             declared_frames = int(stream.frames)
-            audio_us = _audio_duration_us(container)
+            audio_us, audio_end_us = _audio_span_us(container)
             time_base = stream.time_base or Fraction(1, 90_000)
             read(container, stream)
     except MediaError as error:
@@ -175,6 +178,7 @@ def _examine(path: Path, log: DecodeLog, read: Callable[[InputContainer, VideoSt
         gop_max=_longest_gop(log),
         has_b_frames=described.has_b_frames or _reordered(log),
         audio_duration_us=audio_us,
+        audio_end_us=audio_end_us - time_map.start_us,
         time_map=time_map,
     )
     if not any(finding.severity is Severity.ERROR for finding in findings):
@@ -198,16 +202,19 @@ def _describe(base: Probe, container: InputContainer, stream: VideoStream, struc
         has_b_frames=bool(context.has_b_frames),
         faststart=structure.faststart,
         has_audio=bool(container.streams.audio),
+        audio_codec=next((audio.codec_context.name for audio in container.streams.audio), ""),
     )
 
 
-def _audio_duration_us(container: InputContainer) -> int:
-    lengths = [
-        ticks_to_us(audio.duration, audio.time_base)
+def _audio_span_us(container: InputContainer) -> tuple[int, int]:
+    """How long the longest sound track is, and when the last one ends on the file's clock."""
+    spans = [
+        (ticks_to_us(audio.start_time or 0, audio.time_base), ticks_to_us(audio.duration, audio.time_base))
         for audio in container.streams.audio
         if audio.duration and audio.time_base
     ]
-    return max(lengths, default=0)
+    longest = max((length for _, length in spans), default=0)
+    return longest, max((start + length for start, length in spans), default=0)
 
 
 def _named_by_structure(path: Path, finding: Finding, structure: Structure) -> Finding:

@@ -1,7 +1,8 @@
 """Browser proxies.
 
 A proxy is what a browser can step through frame by frame: constant rate, first frame at 0, H.264 yuv420p, a
-key frame at least every 15 frames, no B-frames, index first, no sound, upright, square pixels, even sides.
+key frame at least every 15 frames, no B-frames, index first, upright, square pixels, even sides; its sound, if
+there is any, is cut to the pictures.
 """
 
 import os
@@ -20,7 +21,8 @@ from av.video.stream import VideoStream
 from annotations.corpora.media.findings import Code, Finding, MediaError, Severity
 from annotations.corpora.media.play import MAX_SIDE, play
 from annotations.corpora.media.probe import Probe
-from annotations.corpora.media.timemap import ProxyMap, TimeMap
+from annotations.corpora.media.sound import Sound
+from annotations.corpora.media.timemap import MICROSECONDS, ProxyMap, TimeMap
 
 KEY_FRAME_EVERY = 15
 MAX_PROXY_FRAMES = 1_000_000
@@ -39,6 +41,8 @@ class ProxyInfo:
     height: int
     hidden_frames: int
     """Source frames that the proxy cannot show (a variable-rate source with frames under 1/60 s apart)."""
+    sound_damage: str = ""
+    """Why some of the sound is missing."""
 
 
 def needs_proxy(clip: Probe) -> bool:
@@ -57,13 +61,17 @@ def needs_proxy(clip: Probe) -> bool:
         and clip.gop_max <= KEY_FRAME_EVERY
         and not clip.has_b_frames
         and clip.faststart
-        and not clip.has_audio
+        and (not clip.has_audio or _sound_fits(clip))
         and clip.rotation == 0
         and clip.width % 2 == 0
         and clip.height % 2 == 0
         and max(clip.width, clip.height) <= MAX_SIDE
     )
     return not browser_ready
+
+
+def _sound_fits(clip: Probe) -> bool:
+    return clip.audio_codec in {"aac", "mp3"} and 0 < clip.audio_end_us <= clip.duration_us
 
 
 class ProxyWriter:
@@ -84,12 +92,15 @@ class ProxyWriter:
         self._repeats: list[int] = np.bincount(self._plan.source_frames, minlength=len(times)).tolist()
         self._out = out
         self._unfinished = out.with_name(f".{out.name}.{uuid4().hex}.mp4")
+        seconds = self._plan.frame_count / self._plan.fps
+        self._sound = Sound(path, start=Fraction(times.start_us, MICROSECONDS), seconds=seconds)
         self._stream: VideoStream | None = None
         self._written = 0
 
     def __enter__(self) -> Self:
         self._out.parent.mkdir(parents=True, exist_ok=True)
         options = {"movflags": "+faststart", "fflags": "+bitexact"}
+        self._sound.__enter__()
         self._target = av.open(str(self._unfinished), "w", format="mp4", options=options)
         return self
 
@@ -101,10 +112,12 @@ class ProxyWriter:
                 if self._stream is None or self._written != self._plan.frame_count:
                     raise AssertionError(f"{self._written} proxy frames written of {self._plan.frame_count}")
                 self._target.mux(self._stream.encode(None))
+                self._target.mux(self._sound.rest())
             self._target.close()
             if kind is None:
                 os.replace(self._unfinished, self._out)
         finally:
+            self._sound.__exit__(kind, error, trace)
             self._unfinished.unlink(missing_ok=True)
 
     def wants(self, frame: int) -> bool:
@@ -118,6 +131,7 @@ class ProxyWriter:
             picture.pts = self._written
             self._target.mux(stream.encode(picture))
             self._written += 1
+        self._target.mux(self._sound.until(self._written / self._plan.fps))
 
     @property
     def info(self) -> ProxyInfo:
@@ -125,7 +139,8 @@ class ProxyWriter:
         if self._stream is None:
             raise AssertionError("no picture was taken")
         size = self._stream.codec_context.width, self._stream.codec_context.height
-        return ProxyInfo(self._plan.fps, self._plan.frame_count, *size, self._plan.hidden_frames)
+        plan = self._plan
+        return ProxyInfo(plan.fps, plan.frame_count, *size, plan.hidden_frames, self._sound.damage)
 
     def _add_stream(self, picture: VideoFrame) -> VideoStream:
         stream = self._target.add_stream("libx264", rate=self._plan.fps)
@@ -138,6 +153,8 @@ class ProxyWriter:
         context.options = dict(ENCODER)
         context.gop_size = KEY_FRAME_EVERY
         context.max_b_frames = 0
+        if self._sound.heard:
+            self._sound.add_stream(self._target)
         return stream
 
 

@@ -4,6 +4,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
+from annotations.corpora.media.findings import Code, Finding, Severity
 from annotations.corpora.media.pictures import Board, Storyboard, Thumbnail
 from annotations.corpora.media.play import Taker, play
 from annotations.corpora.media.probe import Probe
@@ -14,10 +15,11 @@ PROXY, THUMBNAIL, STORYBOARD = "proxy.mp4", "thumbnail.jpg", "storyboard.jpg"
 
 @dataclass(frozen=True)
 class Rendered:
-    """What `render` made. `proxy`: None when the clip is its own proxy."""
+    """What `render` made. `proxy`: None when the clip is its own proxy. `findings`: what was met on the way."""
 
     proxy: ProxyInfo | None
     board: Board
+    findings: tuple[Finding, ...] = ()
 
 
 def render(path: Path, folder: Path, clip: Probe) -> Rendered:
@@ -38,4 +40,11 @@ def render(path: Path, folder: Path, clip: Probe) -> Rendered:
             takers.append(stack.enter_context(writer))
         play(path, clip.time_map, takers, flawless=not clip.decoded)
         board = storyboard.save(folder / STORYBOARD)
-    return Rendered(writer.info if writer else None, board)
+    if writer is None:
+        return Rendered(None, board)
+    if writer.info.sound_damage:
+        message = (
+            f"the sound of {path.name} is damaged ({writer.info.sound_damage}); its proxy is silent there"
+        )
+        return Rendered(writer.info, board, (Finding(Code.AUDIO_DAMAGED, Severity.WARNING, message),))
+    return Rendered(writer.info, board)

@@ -76,11 +76,12 @@ def test_rotated_source_becomes_upright(tmp_path: Path) -> None:
 
 def test_browser_ready_source_needs_no_proxy(tmp_path: Path) -> None:
     assert not needs_proxy(probe(constant_clip(tmp_path / "a.mp4", 20, faststart=True)))
+    assert not needs_proxy(probe(constant_clip(tmp_path / "b.mp4", 20, faststart=True, audio_s=0.5)))
 
 
 @pytest.mark.parametrize(
     "options",
-    [{"b_frames": 2}, {"gop": 250}, {"faststart": False}, {"audio_s": 0.5}, {"pix_fmt": "yuv444p"}],
+    [{"b_frames": 2}, {"gop": 250}, {"faststart": False}, {"audio_s": 3.0}, {"pix_fmt": "yuv444p"}],
     ids=str,
 )
 def test_anything_less_needs_one(tmp_path: Path, options: dict[str, object]) -> None:
