@@ -4,8 +4,16 @@ import django_filters
 from django.db.models import Prefetch, QuerySet
 from rest_framework import viewsets
 
-from annotations.cases.models import Answer, ApprovedAnswer, Case, CaseStatus, Guideline
+from annotations.cases.models import (
+    Answer,
+    ApprovedAnswer,
+    Case,
+    CaseStatus,
+    Guideline,
+    in_review_order,
+)
 from annotations.cases.serializers import CaseSerializer, CaseStateSerializer, GuidelineSerializer
+from annotations.corpora.search import video_has_words
 
 
 class GuidelineViewSet(viewsets.ReadOnlyModelViewSet[Guideline]):
@@ -16,11 +24,15 @@ class GuidelineViewSet(viewsets.ReadOnlyModelViewSet[Guideline]):
 
 
 class CaseFilter(django_filters.FilterSet):  # type: ignore[misc]
-    status = django_filters.MultipleChoiceFilter(choices=CaseStatus.choices)
+    status = django_filters.MultipleChoiceFilter(choices=CaseStatus.choices, distinct=False)
     source = django_filters.CharFilter(field_name="video__source")
     recording = django_filters.CharFilter(field_name="video__recording")
-    search = django_filters.CharFilter(field_name="video__name", lookup_expr="icontains")
-    ordering = django_filters.OrderingFilter(fields=["id", "review_rank", "status_changed_at"])
+    search = django_filters.CharFilter(
+        method="with_words", label="words of the clip's name or recording, or their beginnings"
+    )
+    ordering = django_filters.OrderingFilter(
+        fields={"id": "id", "rank": "review_rank", "status_changed_at": "status_changed_at"}
+    )
 
     class Meta:
         model = Case
@@ -36,16 +48,20 @@ class CaseFilter(django_filters.FilterSet):  # type: ignore[misc]
             "ordering",
         ]
 
+    def with_words(self, cases: QuerySet[Case], name: str, value: str) -> QuerySet[Case]:
+        return cases.filter(video_has_words(value, field="video_id"))
+
 
 class CaseViewSet(viewsets.ReadOnlyModelViewSet[Case]):
     queryset = Case.objects.select_related("video__media").defer("video__media__time_map")
     filterset_class = CaseFilter
+    late_rows = True
     lookup_value_regex = r"\d+"
 
     def get_queryset(self) -> QuerySet[Case]:
         cases = super().get_queryset()
         if self.action != "retrieve":
-            return cases
+            return cases.annotate(rank=in_review_order())
         return cases.select_related("guideline").prefetch_related(
             "guideline__prompts",
             "video__findings",

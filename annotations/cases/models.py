@@ -1,10 +1,12 @@
 """Guidelines, cases, answers and approvals."""
 
 import hashlib
+from typing import Final
 
 from django.conf import settings
 from django.db import models
 from django.db.models import Q
+from django.db.models.functions import Coalesce
 
 from annotations.cases.kinds import AnswerState, Kind
 from annotations.corpora.models import Corpus, Video
@@ -64,6 +66,14 @@ class CaseStatus(models.TextChoices):
     EXCLUDED = "excluded"
 
 
+UNRANKED: Final = 2**31 - 1
+
+
+def in_review_order() -> Coalesce:
+    """Where a case stands in the reviewers' order: by its rank, those without one last. Indexed."""
+    return Coalesce("review_rank", UNRANKED)
+
+
 class Case(models.Model):
     """One video to be answered under one guideline: shown once, answered six times."""
 
@@ -95,7 +105,14 @@ class Case(models.Model):
                 name="case_excluded_with_reason",
             ),
         ]
-        indexes = [models.Index(fields=["corpus", "status"])]
+        indexes = [
+            models.Index(fields=["corpus", "status"]),
+            models.Index(fields=["status", "id"], name="case_by_status"),
+            models.Index("status_changed_at", "id", name="case_by_change"),
+            models.Index(in_review_order(), "id", name="case_by_rank"),
+            models.Index("corpus", in_review_order(), "id", name="case_by_corpus_and_rank"),
+            models.Index("status", in_review_order(), "id", name="case_by_status_and_rank"),
+        ]
 
     def __str__(self) -> str:
         return f"case {self.pk}"

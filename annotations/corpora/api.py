@@ -20,6 +20,7 @@ from rest_framework.reverse import reverse
 
 from annotations.corpora import services
 from annotations.corpora.models import Corpus, ImportRejection, ImportRun, MediaState, Video, VideoFinding
+from annotations.corpora.search import video_has_words
 from annotations.corpora.serializers import (
     CorpusDetailSerializer,
     CorpusSerializer,
@@ -94,11 +95,16 @@ class VideoFilter(django_filters.FilterSet):  # type: ignore[misc]
     )
     has_findings = django_filters.BooleanFilter(method="with_findings")
     finding = django_filters.CharFilter(method="with_finding", label="code of a finding")
-    search = django_filters.CharFilter(field_name="name", lookup_expr="icontains")
+    search = django_filters.CharFilter(
+        method="with_words", label="words of the name or recording, or their beginnings"
+    )
 
     class Meta:
         model = Video
         fields = ["corpus", "source", "recording", "state", "has_findings", "finding", "search"]
+
+    def with_words(self, videos: QuerySet[Video], name: str, value: str) -> QuerySet[Video]:
+        return videos.filter(video_has_words(value))
 
     def with_findings(self, videos: QuerySet[Video], name: str, value: bool) -> QuerySet[Video]:
         found = Exists(VideoFinding.objects.filter(video=OuterRef("pk")))
@@ -116,6 +122,7 @@ class VideoViewSet(viewsets.ReadOnlyModelViewSet[Video]):
         .order_by("id")
     )
     filterset_class = VideoFilter
+    late_rows = True
     lookup_value_regex = r"\d+"
 
     def get_queryset(self) -> QuerySet[Video]:

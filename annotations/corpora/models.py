@@ -8,6 +8,7 @@ from django.db import models
 from django.db.models import Q
 
 from annotations.corpora.media.timemap import TimeMap
+from annotations.corpora.search import words_index
 
 
 class Corpus(models.Model):
@@ -74,6 +75,7 @@ class Media(models.Model):
 
     class Meta:
         verbose_name_plural = "media"
+        indexes = [models.Index(fields=["state", "id"], name="media_by_state")]
         constraints = [
             models.CheckConstraint(
                 condition=~Q(state="ready")
@@ -131,7 +133,13 @@ class Video(models.Model):
     class Meta:
         ordering = ["id"]
         constraints = [models.UniqueConstraint(fields=["corpus", "name"], name="video_once_per_corpus")]
-        indexes = [models.Index(fields=["corpus", "recording"]), models.Index(fields=["corpus", "source"])]
+        indexes = [
+            models.Index(fields=["corpus", "recording"]),
+            models.Index(fields=["corpus", "source"]),
+            models.Index(fields=["source", "id"], name="video_by_source"),
+            models.Index(fields=["recording", "id"], name="video_by_recording"),
+            words_index("name", "recording", name="video_words"),
+        ]
 
     def __str__(self) -> str:
         return self.name
@@ -159,6 +167,7 @@ class VideoFinding(models.Model):
         constraints = [
             models.UniqueConstraint(fields=["video", "code", "subject"], name="finding_once_per_video")
         ]
+        indexes = [models.Index(fields=["code", "video"], name="finding_by_code")]
 
     def __str__(self) -> str:
         return f"{self.code}: {self.message}"

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import requests
 
@@ -50,13 +51,13 @@ class Client:
 
     def all(self, path: str, **params: Any) -> Iterator[dict[str, Any]]:
         """Every item of a paginated list."""
-        page = 1
+        cursor: dict[str, str] = {}
         while True:
-            body = self.get(path, **params, page=page, page_size=200)
+            body = self.get(path, **params, **cursor, page_size=200)
             yield from body["results"]
             if not body["next"]:
                 return
-            page += 1
+            cursor = {"cursor": parse_qs(urlsplit(body["next"]).query)["cursor"][0]}
 
     def download(self, path: str) -> bytes:
         response = self.session.get(self.base + path, timeout=self.timeout)

@@ -51,6 +51,8 @@ class Job(models.Model):
             models.Index(F("queue"), F("priority"), F("id"), name="job_waiting", condition=Q(state="queued")),
             models.Index(fields=["lease_until"], name="job_leased", condition=Q(state="running")),
             models.Index(fields=["group", "state"]),
+            models.Index(fields=["kind", "-id"], name="job_by_kind"),
+            models.Index(fields=["state", "-id"], name="job_by_state"),
         ]
         constraints = [
             models.CheckConstraint(

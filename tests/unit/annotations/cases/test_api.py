@@ -1,6 +1,8 @@
 from typing import Any
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from rest_framework.test import APIClient
 
 from annotations.cases.kinds import Kind
@@ -43,6 +45,44 @@ def test_cases_are_filtered(annotator: User) -> None:
     assert found("search=ONE") == [ready.pk]
     assert found("ordering=review_rank")[:2] == [other.pk, ready.pk]
     assert api.get("/api/cases?status=lost").status_code == 400
+
+
+def test_words_find_clips_by_the_beginnings_of_their_parts(annotator: User) -> None:
+    one = make_case(video=make_video(name="videos/cap_10_00012.mp4", recording="Wet-Road.7"))
+    two = make_case(video=make_video(name="videos/dada_10_00120.MP4", recording="dry road", media=None))
+    api = client(annotator)
+    for words, found in {
+        "cap 10": [one.pk], "CAP_10": [one.pk], "00012.mp4": [one.pk], "0001": [one.pk], "10": [one.pk, two.pk],
+        "10 videos/": [one.pk, two.pk], "road wet": [one.pk], "7": [one.pk], "ap_1": [], "cap 11": [],
+        "' & !x:*": [], "%": [], "\\": [], "é": [],
+    }.items():  # fmt: skip
+        rows = api.get("/api/cases", {"search": words}).json()["results"]
+        assert [row["id"] for row in rows] == found, words
+        rows = api.get("/api/videos", {"search": words}).json()["results"]
+        assert [row["id"] for row in rows] == [
+            video for video in (one.video_id, two.video_id) if Case.objects.get(video=video).pk in found
+        ], words
+
+
+def test_the_thousandth_page_in_review_order_is_found_by_the_index(annotator: User) -> None:
+    cases = [make_case() for _ in range(6)]
+    for rank, case in enumerate(reversed(cases[:3])):
+        Case.objects.filter(pk=case.pk).update(review_rank=rank)
+    api = client(annotator)
+    first = api.get("/api/cases?ordering=review_rank&page_size=2").json()
+    with CaptureQueriesContext(connection) as queries:
+        second = api.get(first["next"]).json()
+    (walk,) = [query["sql"] for query in queries if "LIMIT 3" in query["sql"]]
+    third = api.get(second["next"]).json()
+    ids = [row["id"] for page in (first, second, third) for row in page["results"]]
+    assert ids == [case.pk for case in (*reversed(cases[:3]), *cases[3:])]
+    with connection.cursor() as cursor:
+        cursor.execute("SET LOCAL enable_seqscan = off")
+        cursor.execute("SET LOCAL enable_sort = off")
+        cursor.execute(f"EXPLAIN {walk}")
+        plan = "\n".join(line for (line,) in cursor.fetchall())
+    assert "using case_by_rank" in plan
+    assert "Index Cond: (ROW(COALESCE(" in plan
 
 
 def test_the_list_of_cases_costs_the_same_however_long(

@@ -130,7 +130,7 @@ def test_versions_can_be_neither_changed_nor_deleted(client: APIClient, approved
 
 def test_records_come_in_pages(client: APIClient, approved: Approved) -> None:
     version = freeze(approved)
-    page = client.get(f"/api/dataset-versions/{version.pk}/records?page_size=4").data
+    page = client.get(f"/api/dataset-versions/{version.pk}/records?page_size=4&with_count=true").data
     assert (page["count"], len(page["results"])) == (6, 4)
     train = client.get(f"/api/dataset-versions/{version.pk}/records?split=train").data
     assert {row["split"] for row in train["results"]} == {"train"}
