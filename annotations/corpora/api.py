@@ -101,7 +101,7 @@ class VideoFilter(django_filters.FilterSet):  # type: ignore[misc]
 
     class Meta:
         model = Video
-        fields = ["corpus", "source", "recording", "state", "has_findings", "finding", "search"]
+        fields = ["corpus", "source", "split", "recording", "state", "has_findings", "finding", "search"]
 
     def with_words(self, videos: QuerySet[Video], name: str, value: str) -> QuerySet[Video]:
         return videos.filter(video_has_words(value))
@@ -196,6 +196,7 @@ class ImportViewSet(viewsets.ReadOnlyModelViewSet[ImportRun]):
             corpus_name=given.validated_data["corpus"],
             format=given.validated_data["format"],
             path=Path(given.validated_data["path"]),
+            options=given.validated_data.get("options"),
             by=cast(User, request.user),
         )
         return Response(JobSerializer(job).data, status=202)

@@ -5,9 +5,9 @@ from typing import Any
 from rest_framework import serializers
 from rest_framework.reverse import reverse
 
+from annotations.corpora.importers.formats import FORMATS
 from annotations.corpora.models import (
     Corpus,
-    ImportFormat,
     ImportRejection,
     ImportRun,
     Media,
@@ -108,7 +108,8 @@ class VideoSerializer(serializers.ModelSerializer[Video]):
     class Meta:
         model = Video
         fields = [
-            "id", "corpus", "name", "source", "recording", "created_at", "media", "finding_count", "proxy_url",
+            "id", "corpus", "name", "source", "recording", "recording_origin", "split", "url", "created_at",
+            "media", "finding_count", "proxy_url",
             "thumbnail_url", "storyboard_url", "storyboard_vtt_url",
         ]  # fmt: skip
         read_only_fields = fields
@@ -140,7 +141,8 @@ class ImportRunSerializer(serializers.ModelSerializer[ImportRun]):
     class Meta:
         model = ImportRun
         fields = [
-            "id", "corpus", "format", "path", "job_id", "created_at", "finished_at", "report", "rejection_count",
+            "id", "corpus", "format", "path", "options", "job_id", "created_at", "finished_at", "report",
+            "rejection_count",
         ]  # fmt: skip
         read_only_fields = fields
 
@@ -167,7 +169,10 @@ class ImportRunDetailSerializer(ImportRunSerializer):
 
 class NewImportSerializer(serializers.Serializer[None]):
     corpus = serializers.CharField(max_length=100, help_text="name of the corpus; made when there is none")
-    format = serializers.ChoiceField(choices=ImportFormat.choices)
+    format = serializers.ChoiceField(choices=list(FORMATS))
+    options = serializers.DictField(
+        required=False, help_text="what the format needs to be told, e.g. {'mapping': {...}} of a table's columns"
+    )
     path = serializers.CharField(
         max_length=500, help_text="file or folder on the server, below an import root"
     )

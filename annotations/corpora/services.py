@@ -1,10 +1,12 @@
 """Corpora, the start of imports, and the processing of media: every write of this room but the import itself."""
 
 from pathlib import Path
+from typing import Any
 
 from django.conf import settings
 from django.db import IntegrityError, transaction
 
+from annotations.corpora.importers.formats import FORMATS
 from annotations.corpora.models import Corpus, ImportFormat, ImportRun
 from annotations.corpora.processing import process_media
 from crashdesk.accounts.models import User
@@ -44,9 +46,9 @@ def _checked_path(
     path: Path,
 ) -> Path:
     path = path.resolve()
-    fits = path.is_dir() if format == ImportFormat.FOLDER else path.exists()
-    if not fits:
-        wanted = "folder" if format == ImportFormat.FOLDER else "file or folder"
+    folder_only = FORMATS[format].folder_only
+    if not (path.is_dir() if folder_only else path.exists()):
+        wanted = "folder" if folder_only else "file or folder"
         raise Problem(
             "import_path_missing",
             f"There is no {wanted} {path}.",
@@ -60,11 +62,36 @@ def _checked_path(
     return path
 
 
+def _column_mapping(corpus: Corpus, given: dict[str, Any] | None) -> dict[str, Any]:
+    """The mapping of a table's columns: the one given, kept with the corpus, or the one that the corpus keeps."""
+    if given is not None:
+        Corpus.objects.filter(pk=corpus.pk).update(column_mapping=given)
+        return given
+    mapping: dict[str, Any] = corpus.column_mapping
+    if not mapping:
+        raise Problem(
+            "column_mapping_missing", f"{corpus.name} has no column mapping yet.",
+            fields={"options": ["needs a mapping of the table's columns"]}, status=400,
+        )  # fmt: skip
+    return mapping
+
+
 @transaction.atomic
-def begin_import(*, corpus_name: str, format: str, path: Path, by: User | None) -> ImportRun:  # noqa: A002
-    """Note a coming import of any path on this machine. Problem when the format is unknown or the path is not there."""
-    if format not in ImportFormat.values:
-        known = ", ".join(ImportFormat.values)
+def begin_import(
+    *,
+    corpus_name: str,
+    format: str,  # noqa: A002
+    path: Path,
+    by: User | None,
+    options: dict[str, Any] | None = None,
+) -> ImportRun:
+    """Note a coming import of any path on this machine. Problem when the format is unknown or the path is not there.
+
+    `options`: what the format needs to be told. A table's column mapping is kept with the corpus, and a later import
+    of a table that names none uses it.
+    """
+    if format not in FORMATS:
+        known = ", ".join(FORMATS)
         raise Problem(
             "unknown_format",
             f"{format!r} is not one of {known}.",
@@ -73,7 +100,12 @@ def begin_import(*, corpus_name: str, format: str, path: Path, by: User | None) 
         )
     path = _checked_path(format, path)
     corpus = ensure_corpus(name=corpus_name, by=by)
-    run = ImportRun.objects.create(corpus=corpus, format=format, path=str(path), created_by=by)
+    options = dict(options or {})
+    if format == ImportFormat.TABLE:
+        options["mapping"] = _column_mapping(corpus, options.get("mapping"))
+    run = ImportRun.objects.create(
+        corpus=corpus, format=format, path=str(path), options=options, created_by=by
+    )
     record(
         actor=by,
         verb="import.started",
@@ -84,7 +116,14 @@ def begin_import(*, corpus_name: str, format: str, path: Path, by: User | None) 
 
 
 @transaction.atomic
-def start_import(*, corpus_name: str, format: str, path: Path, by: User | None) -> tuple[ImportRun, Job]:  # noqa: A002
+def start_import(
+    *,
+    corpus_name: str,
+    format: str,  # noqa: A002
+    path: Path,
+    by: User | None,
+    options: dict[str, Any] | None = None,
+) -> tuple[ImportRun, Job]:
     """Queue an import of a folder below one of IMPORT_ROOTS. Problem when the path lies elsewhere or is not there."""
     roots = [Path(root).resolve() for root in settings.IMPORT_ROOTS]
     if not any(path.resolve().is_relative_to(root) for root in roots):
@@ -93,7 +132,7 @@ def start_import(*, corpus_name: str, format: str, path: Path, by: User | None) 
             "import_path_outside_roots", f"Imports are read from below {where}.",
             fields={"path": ["lies outside the import folders"]}, status=400,
         )  # fmt: skip
-    run = begin_import(corpus_name=corpus_name, format=format, path=path, by=by)
+    run = begin_import(corpus_name=corpus_name, format=format, path=path, by=by, options=options)
     job = enqueue("import", {"import_run_id": run.pk}, by=by, group=f"import:{run.pk}")
     ImportRun.objects.filter(pk=run.pk).update(job_id=job.pk)
     run.job_id = job.pk

@@ -1,5 +1,6 @@
 """Import annotation files and clips into a corpus, here and now."""
 
+import json
 from argparse import ArgumentParser
 from pathlib import Path
 from time import monotonic
@@ -8,7 +9,8 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 
 from annotations.cases.intake import run_import
-from annotations.corpora.models import ImportFormat, ImportRun
+from annotations.corpora.importers.formats import FORMATS
+from annotations.corpora.models import ImportRun
 from annotations.corpora.services import begin_import
 from crashdesk.api.errors import Problem
 
@@ -23,17 +25,24 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("name", help="the corpus; made when there is none of that name")
-        parser.add_argument("format", choices=ImportFormat.values)
+        parser.add_argument("format", choices=list(FORMATS))
         parser.add_argument(
             "path", type=Path, help="folder or file; any path, since you run this on the server"
+        )
+
+        parser.add_argument(
+            "--mapping",
+            type=Path,
+            help="JSON file that tells how a table's columns are read; kept with the corpus for later imports",
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
         started = monotonic()
         try:
             run = begin_import(
-                corpus_name=options["name"], format=options["format"], path=options["path"], by=None
-            )
+                corpus_name=options["name"], format=options["format"], path=options["path"], by=None,
+                options={"mapping": _mapping(options["mapping"])} if options["mapping"] else None,
+            )  # fmt: skip
             report = run_import(run.pk, progress=self._progress)
         except Problem as problem:
             raise CommandError(problem.message) from problem
@@ -64,3 +73,13 @@ class Command(BaseCommand):
             out(f"    {where}: {rejection.field} {rejection.reason}".replace(":  ", ": "))
         if report["rejected"] > SHOWN_REJECTIONS:
             out(f"    … and {report['rejected'] - SHOWN_REJECTIONS} more")
+
+
+def _mapping(file: Path) -> dict[str, Any]:
+    try:
+        mapping = json.loads(file.read_text())
+    except (OSError, ValueError) as error:
+        raise CommandError(f"{file}: {error}") from error
+    if not isinstance(mapping, dict):
+        raise CommandError(f"{file}: a JSON object is needed, not {type(mapping).__name__}")
+    return mapping
