@@ -14,6 +14,7 @@ from typing import Any, Final, TypeVar
 from django.db import transaction
 from django.utils import timezone
 
+from annotations.cases.audit_requests import request_audit
 from annotations.cases.default_prompts import DEFAULT_PROMPTS
 from annotations.cases.intake_batches import keep_records, take_absences, take_answers, take_videos
 from annotations.cases.intake_tally import Tally
@@ -196,7 +197,7 @@ class _Intake:
 
     @transaction.atomic
     def finish(self) -> dict[str, Any]:
-        """Store the report."""
+        """Store the report, and have the corpus audited as it is now."""
         assert self.guideline is not None
         report = {
             **self.tally.report(),
@@ -210,6 +211,7 @@ class _Intake:
         ImportRun.objects.filter(pk=self.run.pk).update(report=report, finished_at=timezone.now())
         counts = {name: report[name] for name in ("videos", "answers", "rejected")}
         record(actor=self.run.created_by, verb="import.finished", subject=self.run, data=counts)
+        request_audit(self.run.corpus_id, by=self.run.created_by)
         return report
 
 

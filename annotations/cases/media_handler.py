@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from annotations.cases.audit_requests import audit_examined_corpora
 from annotations.cases.services import settle_media_of
 from annotations.corpora.media_store import note_processing_failed
 from annotations.corpora.models import MediaState
@@ -17,6 +18,7 @@ def media_work(running: Running) -> dict[str, Any]:
     """
     media = process_media(running.job.args["media_id"])
     settle_media_of(media, by=None)
+    audit_examined_corpora(media)
     return {"media_id": media.pk, "state": media.state}
 
 
@@ -26,5 +28,8 @@ def media_gave_up(job: Job) -> None:
     Where it ended after the examination, the cases are brought in line after all.
     """
     media = note_processing_failed(job.args["media_id"], job)
-    if media is not None and media.state != MediaState.PENDING:
+    if media is None:
+        return
+    if media.state != MediaState.PENDING:
         settle_media_of(media, by=None)
+    audit_examined_corpora(media)

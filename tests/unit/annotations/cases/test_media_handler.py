@@ -32,16 +32,34 @@ def test_an_imported_folder_becomes_cases_ready_or_excluded(tmp_path: Path, lead
     write_clip(folder / "good.mp4", range(0, 10 * 512, 512), Fraction(1, 12800), rate=Fraction(25))
     (folder / "bad.mp4").write_bytes(b"")
     run, _ = start_import(corpus_name="folder", format="folder", path=folder, by=lead)
-    (imported,) = work("data")
+    imported, audited = work("data")
     assert (imported.state, imported.error) == ("done", "")
     assert imported.result["videos"]["new"] == 2
-    examined = work("media")
+    assert (audited.kind, audited.state, audited.error) == ("audit", "done", "")
+    examined = [job for job in work("media") if job.kind == "media"]
     assert [job.state for job in examined] == ["done", "done"]
     assert {job.group for job in examined} == {f"import:{run.pk}"}
+    (audited_again,) = [job for job in work("data") if job.kind == "audit"]
+    assert audited_again.result["audit"] != audited.result["audit"], "it knows the clips now"
     assert {case.video.name: (case.status, case.excluded_reason) for case in Case.objects.all()} == {
         "good.mp4": ("ready", ""),
         "bad.mp4": ("excluded", "unusable clip: zero_byte"),
     }
+
+
+def test_the_audit_waits_for_the_last_clip_even_for_one_given_up(tmp_path: Path) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    for name in ("one.mp4", "two.mp4"):
+        (folder / name).write_bytes(name.encode())
+    start_import(corpus_name="folder", format="folder", path=folder, by=None)
+    work("data")
+    first = claim_next("media")
+    assert first is not None
+    perform(first)
+    assert not Job.objects.filter(kind="audit", state="queued").exists()
+    cancel(Job.objects.get(kind="media", state="queued").pk, by=None)
+    assert Job.objects.filter(kind="audit", state="queued").count() == 1
 
 
 def test_a_media_job_may_come_twice(tmp_path: Path) -> None:
