@@ -125,7 +125,7 @@ def steps(found: Mapping[str, int]) -> list[Step]:
     review = sum(found[status] for status in IN_REVIEW)
     return [
         {
-            "key": "imported", "label": "Imported", "value": str(found["videos"]), "url": cases,
+            "key": "imported", "label": "Imported", "value": str(found["videos"]), "url": reverse("corpora"),
             "details": _some(found["lacking"], "lack media") + _some(found["unusable"], "unusable")
             + _some(found["pending"], "being probed"),
         },
@@ -169,8 +169,8 @@ def hint(found: Mapping[str, int]) -> Hint | None:
     choices: list[tuple[bool, str, str, str]] = [
         (
             found["videos"] == 0,
-            "Nothing is imported yet. Create a corpus, then import a folder of clips into it.",
-            api, "Import through the API",
+            "Nothing is imported yet. Make a corpus, then bring clips into it.",
+            reverse("corpora"), "Go to the corpora",
         ),
         (
             found["submitted"] > 0,

@@ -1,7 +1,7 @@
 from django.contrib.auth.views import LoginView, LogoutView
 from django.urls import path
 
-from frontend import views
+from frontend import corpora_views, imports_views, views
 from frontend.api import LoopView
 
 urlpatterns = [
@@ -15,4 +15,16 @@ urlpatterns = [
     path("", views.home, name="home"),
     path("cases", views.case_list, name="cases"),
     path("cases/<int:pk>", views.case_page, name="case"),
+    path("corpora", corpora_views.corpus_list, name="corpora"),
+    path("corpora/<int:pk>", corpora_views.corpus_page, name="corpus"),
+    path("corpora/<int:pk>/videos", corpora_views.video_list, name="corpus-videos"),
+    path("corpora/<int:pk>/imports", corpora_views.corpus_imports, name="corpus-imports"),
+    path("corpora/<int:pk>/import", imports_views.import_form, name="corpus-import"),
+    path("corpora/<int:pk>/import/mapping", imports_views.mapping_form, name="corpus-import-mapping"),
+    path("corpora/<int:pk>/import/trial", imports_views.mapping_trial, name="corpus-import-trial"),
+    path("videos/<int:pk>", corpora_views.video_page, name="video"),
+    path("videos/<int:pk>/records/<int:record>", corpora_views.source_record, name="source-record"),
+    path("imports/<int:pk>", imports_views.import_page, name="import"),
+    path("imports/<int:pk>/progress", imports_views.import_progress, name="import-progress"),
+    path("imports/<int:pk>/rejections.csv", imports_views.rejections_csv, name="import-rejections-csv"),
 ]

@@ -1,7 +1,8 @@
 // @ts-check
 /**
- * Forms that post to the API: <form data-post="/api/…" data-done="reload|next" data-said="…">.
- * Their fields become the JSON body; a refusal is shown in [data-error] inside the form.
+ * Forms that post to the API: <form data-post="/api/…" data-done="reload|next|open" data-said="…">.
+ * Their fields become the JSON body; a refusal is shown in [data-error] inside the form. With "open" the page goes on
+ * to data-open, an address with names of the answer's fields in braces: "/corpora/{id}".
  */
 import { post, showError } from "./api.js";
 
@@ -17,9 +18,9 @@ async function send(form) {
   if (button) button.disabled = true;
   form.setAttribute("aria-busy", "true");
   try {
-    await post(url, Object.fromEntries(new FormData(form)));
+    const answer = await post(url, Object.fromEntries(new FormData(form)));
     if (form.dataset.said) sessionStorage.setItem(FLASH, form.dataset.said);
-    leave(form);
+    leave(form, answer);
   } catch (error) {
     showError(place, error);
     if (button) button.disabled = false;
@@ -28,8 +29,13 @@ async function send(form) {
   }
 }
 
-/** @param {HTMLFormElement} form */
-function leave(form) {
+/** @param {HTMLFormElement} form @param {any} answer */
+function leave(form, answer) {
+  const address = form.dataset.open?.replace(/\{(\w+)\}/g, (_, name) => encodeURIComponent(answer[name]));
+  if (form.dataset.done === "open" && address) {
+    location.assign(address);
+    return;
+  }
   const next = /** @type {HTMLAnchorElement | null} */ (document.querySelector("[data-next-case]"));
   const goOn = /** @type {HTMLInputElement | null} */ (form.querySelector("[data-go-on]"));
   if (form.dataset.done === "next" && goOn?.checked && next) location.assign(next.href);

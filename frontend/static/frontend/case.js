@@ -1,94 +1,11 @@
 // @ts-check
-/** The page of one case: player, timeline, keys and the help panel. */
-import { keysOn, listen, switchKeys } from "./keys.js";
-import { Player } from "./player.js";
-import { draw, edges, frameAt, point, scrub, seconds } from "./timeline.js";
-
-const timeline = /** @type {import("./timeline.js").Timeline} */ (
-  JSON.parse(document.querySelector("#timeline-data")?.textContent ?? "null")
-);
-const root = /** @type {HTMLElement | null} */ (document.querySelector("[data-timeline]"));
-const video = /** @type {HTMLVideoElement | null} */ (document.querySelector("[data-video]"));
-const help = /** @type {HTMLDialogElement} */ (document.querySelector("[data-help-panel]"));
+/** The page of one case: the clip, and keys that lead to the cases around it. */
+import { watch } from "./watch.js";
 
 /** @param {string} selector */
 const follow = (selector) => /** @type {HTMLAnchorElement | null} */ (document.querySelector(selector))?.click();
 
-/** @type {Record<string, () => void>} */
-const table = {
-  "?": () => help.showModal(),
+watch({
   j: () => follow("[data-previous-case]"),
   k: () => follow("[data-next-case]"),
-};
-
-/**
- * @param {HTMLVideoElement} screen
- * @param {HTMLElement} lanes
- * @param {{num: number, den: number}} rate
- */
-function play(screen, lanes, rate) {
-  const time = /** @type {HTMLElement} */ (document.querySelector("[data-time]"));
-  const text = /** @type {HTMLElement} */ (document.querySelector("[data-frame-text]"));
-  const start = /** @type {HTMLButtonElement} */ (document.querySelector("[data-play]"));
-  const error = /** @type {HTMLElement} */ (document.querySelector("[data-video-error]"));
-  const speed = /** @type {HTMLSelectElement} */ (document.querySelector("[data-speed]"));
-  const second = Math.max(1, Math.round(rate.num / rate.den));
-
-  const changed = (/** @type {number} */ frame) => {
-    time.textContent = `${seconds(timeline.frame_us[frame] ?? 0)} s`;
-    text.textContent = `frame ${frame + 1} of ${timeline.frames}`;
-    point(lanes, timeline, frame);
-  };
-  const player = new Player(screen, rate, timeline.frames, changed);
-  const failed = () => {
-    error.textContent = `The clip could not be played. ${screen.error?.message ?? ""}`;
-    error.hidden = false;
-  };
-  const toggle = () => void player.toggle().catch((reason) => {
-    if (!(reason instanceof DOMException) || reason.name !== "AbortError") failed();
-  });
-  const jump = (/** @type {1 | -1} */ way) => {
-    const all = edges(timeline);
-    const next = way > 0 ? all.find((f) => f > player.frame) : all.findLast((f) => f < player.frame);
-    if (next !== undefined) player.seek(next);
-  };
-
-  screen.addEventListener("error", failed);
-  if (screen.error) failed();
-  screen.addEventListener("click", toggle);
-  for (const name of ["play", "pause"]) {
-    screen.addEventListener(name, () => {
-      start.textContent = screen.paused ? "Play" : "Pause";
-      start.setAttribute("aria-pressed", String(!screen.paused));
-    });
-  }
-  start.addEventListener("click", toggle);
-  speed.addEventListener("change", () => { screen.playbackRate = Number(speed.value); });
-  for (const button of /** @type {NodeListOf<HTMLElement>} */ (document.querySelectorAll("[data-step]"))) {
-    button.addEventListener("click", () => player.step(Number(button.dataset.step)));
-  }
-  for (const button of /** @type {NodeListOf<HTMLElement>} */ (document.querySelectorAll("[data-seek-us]"))) {
-    button.addEventListener("click", () => player.seek(frameAt(timeline.frame_us, Number(button.dataset.seekUs))));
-  }
-  scrub(lanes, timeline, (frame) => player.seek(frame));
-  changed(0);
-  player.settle();
-  Object.assign(table, {
-    space: toggle,
-    left: () => player.step(-1),
-    right: () => player.step(1),
-    "shift+left": () => player.step(-second),
-    "shift+right": () => player.step(second),
-    "[": () => jump(-1),
-    "]": () => jump(1),
-  });
-}
-
-if (root && timeline.duration_us > 0) draw(root, timeline);
-if (root && video && timeline.fps) play(video, root, timeline.fps);
-listen(table, root?.querySelector("[role=slider]") ?? null);
-
-document.querySelector("[data-help]")?.addEventListener("click", () => help.showModal());
-const box = /** @type {HTMLInputElement} */ (help.querySelector("[data-keys-on]"));
-box.checked = keysOn();
-box.addEventListener("change", () => switchKeys(box.checked));
+});

@@ -1,0 +1,121 @@
+"""The pages of corpora and of single videos. Reading only: every change goes through the API."""
+
+from django.contrib.auth.decorators import login_required
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.shortcuts import get_object_or_404
+from django.views.decorators.csrf import ensure_csrf_cookie
+from django.views.decorators.http import require_safe
+
+from annotations.corpora.models import Corpus, MediaState, SourceRecord, Upload, UploadState, Video
+from frontend import corpora, corpora_clip, corpora_videos
+from frontend.corpora_videos import VideoFilters
+from frontend.pages import check, keyset, page
+from frontend.timeline import timeline
+
+CORPORA_PER_PAGE = 50
+VIDEOS_PER_PAGE = 24
+IMPORTS_PER_PAGE = 30
+SHOWN_UPLOADS = 20
+
+
+@require_safe
+@login_required
+@ensure_csrf_cookie
+def corpus_list(request: HttpRequest) -> HttpResponse:
+    """All corpora, with what they hold."""
+    shown = keyset(Corpus.objects.order_by("name"), request, CORPORA_PER_PAGE)
+    context = {"rows": corpora.corpus_rows(shown.rows), "shown": shown, "page": "corpora"}
+    return page(request, "frontend/corpora/list.html", context)
+
+
+@require_safe
+@login_required
+@ensure_csrf_cookie
+def corpus_page(request: HttpRequest, pk: int) -> HttpResponse:
+    """One corpus: what it holds, what was found, where it came from."""
+    corpus = get_object_or_404(Corpus.objects.select_related("created_by"), pk=pk)
+    uploads = Upload.objects.filter(corpus=corpus, state=UploadState.OPEN).select_related("created_by")
+    context = {
+        "corpus": corpus,
+        "facts": corpora.corpus_facts(corpus),
+        "uploads": uploads[:SHOWN_UPLOADS],
+        "buckets": corpus.buckets.all(),
+        "page": "corpora",
+    }
+    return page(request, "frontend/corpora/corpus.html", context)
+
+
+@require_safe
+@login_required
+@ensure_csrf_cookie
+def corpus_imports(request: HttpRequest, pk: int) -> HttpResponse:
+    """Every import into a corpus, newest first."""
+    corpus = get_object_or_404(Corpus, pk=pk)
+    shown = keyset(corpus.imports.order_by("-id"), request, IMPORTS_PER_PAGE)
+    context = {
+        "corpus": corpus,
+        "imports": corpora.import_rows(shown.rows),
+        "shown": shown,
+        "page": "corpora",
+    }
+    return page(request, "frontend/corpora/imports.html", context)
+
+
+@require_safe
+@login_required
+@ensure_csrf_cookie
+def video_list(request: HttpRequest, pk: int) -> HttpResponse:
+    """A corpus's videos with filters, page by page. They are counted on the first page only."""
+    corpus = get_object_or_404(Corpus, pk=pk)
+    filters = VideoFilters.read(request.GET)
+    videos = corpora_videos.narrowed(corpus, filters)
+    shown = keyset(corpora_videos.shown(videos), request, VIDEOS_PER_PAGE)
+    context = {
+        "corpus": corpus,
+        "rows": corpora_videos.rows(shown.rows),
+        "shown": shown,
+        "count": None if request.GET.get("cursor") else videos.count(),
+        "filters": filters,
+        "query": filters.encoded(),
+        "states": corpora.MEDIA_WORDS,
+        "sources": corpora.source_names(corpus),
+        "splits": corpora.split_names(corpus),
+        "codes": corpora.finding_codes(corpus),
+        "page": "corpora",
+    }
+    return page(request, "frontend/corpora/videos.html", context)
+
+
+@require_safe
+@login_required
+@ensure_csrf_cookie
+def video_page(request: HttpRequest, pk: int) -> HttpResponse:
+    """One video: the clip, its measures, what was found, where it came from, and who shows the same."""
+    video = get_object_or_404(Video.objects.select_related("media", "corpus"), pk=pk)
+    media = video.media
+    clip = timeline(media, drafts={}, human={}, approved={})
+    context = {
+        "video": video,
+        "media": media,
+        "timeline": {**clip, "rows": []},
+        "playable": clip["fps"] is not None,
+        "media_facts": corpora_clip.media_facts(media) if media else [],
+        "video_facts": corpora_clip.video_facts(video),
+        "times": corpora_clip.time_facts(media.times) if media and media.state == MediaState.READY else None,
+        "chart": {"width": corpora_clip.WIDTH, "height": corpora_clip.HEIGHT},
+        "findings": video.findings.all(),
+        "records": corpora_clip.record_rows(video),
+        "others": corpora_clip.others(video),
+        "cases": video.cases.select_related("guideline"),
+        "page": "corpora",
+    }
+    return page(request, "frontend/corpora/video.html", context)
+
+
+@require_safe
+@login_required
+def source_record(request: HttpRequest, pk: int, record: int) -> HttpResponse:
+    """One row of an imported file about a video, whole, as JSON."""
+    check(request)
+    found = get_object_or_404(SourceRecord, pk=record, video=pk)
+    return JsonResponse({"file": found.file, "row": found.row, "record": found.record})
