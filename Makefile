@@ -10,14 +10,15 @@ DEMO_HOME ?= var/demo
 export PYTHONUNBUFFERED = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-fast test-services check fix schema lock bench clean-demo clean
+.PHONY: help install demo test test-fast test-services check fix schema lock bench bench-ingest clean-demo clean
 
 help:
 	@echo "make demo [PORT=8000]  start everything, walk the loop on a demo corpus, keep serving"
 	@echo "make test              every test"
 	@echo "make check             lint, types, import directions, migrations, API schema (changes nothing)"
 	@echo "make fix               format, lint fixes, API schema"
-	@echo "make bench             measurements, see docs/benchmarks.md"
+	@echo "make bench             measurements of the engine, see docs/benchmarks.md"
+	@echo "make bench-ingest      measurements of imports and lists beside Label Studio [BENCH=--quick]"
 	@echo "make clean-demo        remove the demo's data"
 
 # --- installing -------------------------------------------------------------------------------------------
@@ -86,6 +87,9 @@ lock: $(VENV)/.dev $(LS_VENV)/.installed
 
 bench: $(VENV)/.dev
 	$(RUN) -m benchmarks
+
+bench-ingest: $(VENV)/.dev $(LS_VENV)/.installed
+	$(RUN) -m benchmarks ingest $(BENCH)
 
 clean: clean-demo
 	rm -rf $(VENV) $(LS_VENV)

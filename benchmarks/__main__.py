@@ -1,6 +1,7 @@
-"""`make bench`: paired measurements in one run, the ratio printed.
+"""`make bench` and `make bench-ingest`: paired measurements in one run, the ratio printed.
 
 python -m benchmarks [--rounds 5]
+python -m benchmarks ingest [--quick] [--no-labelstudio]
 """
 
 import argparse
@@ -10,8 +11,6 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
-
-import tests.plugin  # noqa: F401 - gives Django a database before it reads its settings
 
 
 def paired(name: str, one: Callable[[], object], other: Callable[[], object], rounds: int) -> None:
@@ -89,11 +88,23 @@ def job_throughput(rounds: int) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="measure; nothing is asserted")
-    parser.add_argument("--rounds", type=int, default=5)
-    rounds = parser.parse_args().rounds
+    parser.add_argument("what", nargs="?", choices=["engine", "ingest"], default="engine")
+    parser.add_argument("--rounds", type=int, default=5, help="of the engine's pairs")
+    parser.add_argument("--quick", action="store_true", help="ingest: small sizes, to see that it runs")
+    parser.add_argument(
+        "--no-labelstudio", dest="labelstudio", action="store_false", help="ingest: without the comparison"
+    )
+    arguments = parser.parse_args()
+    if arguments.what == "ingest":
+        from benchmarks.ingest import main as ingest
+
+        ingest(arguments)
+        return
+    import tests.plugin  # noqa: F401 - gives Django a database before it reads its settings
+
     print(f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}")
-    shared_prefix(rounds)
-    job_throughput(rounds)
+    shared_prefix(arguments.rounds)
+    job_throughput(arguments.rounds)
 
 
 if __name__ == "__main__":
