@@ -18,7 +18,7 @@ from typing import Any, BinaryIO, Final
 import openpyxl
 import xlrd
 
-from annotations.corpora.importers.tabular import TableError
+from annotations.corpora.importers.tabular import TableError, printable
 
 MAX_UNPACKED: Final = 512 << 20
 """Bytes of a workbook, unpacked: shared texts are held in memory while it is read."""
@@ -66,7 +66,7 @@ def _xlsx(stream: BinaryIO) -> Iterator[Sheet]:
         for sheet in book.worksheets:
             # What a sheet says of its own size is wrong often enough, and sets how wide rows are made.
             sheet.reset_dimensions()
-            yield Sheet(sheet.title, _xlsx_rows(sheet))
+            yield Sheet(printable(sheet.title), _xlsx_rows(sheet))
 
 
 def _xlsx_rows(sheet: Any) -> Iterator[tuple[int, list[Cell]]]:
@@ -99,7 +99,7 @@ def _xls(stream: BinaryIO) -> Iterator[Sheet]:
         for place in range(book.nsheets):
             with _as_table_error():
                 sheet = book.sheet_by_index(place)
-            yield Sheet(sheet.name, _xls_rows(sheet))
+            yield Sheet(printable(sheet.name), _xls_rows(sheet))
             book.unload_sheet(place)
     finally:
         book.release_resources()
@@ -146,4 +146,4 @@ def _as_table_error(line: int | None = None) -> Iterator[None]:
         raise
     except Exception as error:
         what = "the rest of the sheet cannot be read" if line else "the workbook cannot be read"
-        raise TableError(f"{what}: {type(error).__name__}: {str(error)[:160]}", line) from error
+        raise TableError(f"{what}: {type(error).__name__}: {printable(str(error)[:160])}", line) from error

@@ -220,7 +220,7 @@ class _Taker:
         columns = [c for c in cells if c not in self.elsewhere] if wanted is None else wanted
         kept = {}
         for column in columns:
-            value = plain(cells.get(column), column)
+            value = plain(cells.get(column), "metadata")
             value = value.strip() if isinstance(value, str) else value
             if value not in (None, "", *self.mapping.not_given):
                 kept[column] = value

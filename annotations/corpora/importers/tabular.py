@@ -159,7 +159,7 @@ def checked_header(cells: Sequence[str], line: int) -> list[str]:
         raise TableError(f"the header has {len(names)} columns; at most {MAX_COLUMNS} are read", line)
     seen: set[str] = set()
     for name in names:
-        if not _is_text(name):
+        if not _is_text(name) or "\x00" in name:
             raise TableError("the header is not UTF-8 text; save the file as UTF-8", line)
         if name in seen:
             raise TableError(f"two columns are called {name!r}", line)
@@ -193,7 +193,7 @@ def _json_lines(stream: BinaryIO) -> Iterator[Row | BadRow]:
         except UnicodeDecodeError:
             yield BadRow(number, "the line is not UTF-8 text; save the file as UTF-8")
         except (ValueError, RecursionError) as error:
-            yield BadRow(number, f"the line is no JSON: {error}")
+            yield BadRow(number, f"the line is no JSON: {printable(str(error))}")
         else:
             yield _record_row(record, number)
 
@@ -221,11 +221,16 @@ def json_items(stream: BinaryIO) -> Iterator[tuple[int, Any]]:
         except (ijson.JSONError, ValueError, ArithmeticError, RecursionError) as error:
             why = error.args[0] if error.args else error
             why = why.decode(errors="replace") if isinstance(why, bytes) else str(why)
-            first_line = why.strip().split("\n")[0][:200]
+            first_line = printable(why.strip().split("\n")[0][:200])
             reason = f"the JSON breaks here, the rest is not read: {first_line}"
             raise TableError(reason, number + 1) from error
         number += 1
         yield number, record
+
+
+def printable(text: str) -> str:
+    """`text` without the characters that no database text can hold: for what is quoted from a file in a reason."""
+    return text.replace("\x00", "?").encode(errors="replace").decode()
 
 
 def _record_row(record: Any, number: int) -> Row | BadRow:

@@ -1,4 +1,3 @@
-import json
 import random
 from fractions import Fraction
 from itertools import pairwise
@@ -14,6 +13,7 @@ from annotations.corpora.importers.mmau import CAP_FPS, Clips, Rates, part_of, r
 from annotations.corpora.importers.reading import Reading
 from annotations.corpora.importers.rows import BadField, Rejection, VideoRow
 from annotations.corpora.media.timemap import TimeMap
+from tests.unit.annotations.corpora.importers.storable import storable
 
 SAMPLE = Path(__file__).parent / "samples" / "cap_layout.xls"
 BEFORE = [
@@ -281,8 +281,7 @@ def test_random_cells_never_stop_the_reading(tmp_path: Path, seed: int) -> None:
     rows = [[chance.choice([*odd, cell]) for cell in line(DADA, video=n)] for n in range(20)]
     items = taken(table(tmp_path / "dada.xlsx", DADA, *rows, line(DADA, video=99)))
     assert items[-1].name == "11/099"
-    for item in items:
-        json.dumps(item.record if isinstance(item, VideoRow) else item.reason, allow_nan=False).encode()
+    assert all(storable(item) for item in items)
 
 
 def test_a_folder_reads_its_workbooks_and_leaves_other_sheets_aside(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from annotations.corpora.importers.reading import Reading
 from annotations.corpora.importers.rows import GivenAnswer, Rejection, VideoRow
 from annotations.corpora.importers.table import look, preview, read
+from tests.unit.annotations.corpora.importers.storable import storable
 
 MAPPING: dict[str, Any] = {
     "name": "file",
@@ -232,10 +233,36 @@ def test_whatever_the_cells_hold_no_row_stops_the_reading(
     mapping = {**MAPPING, "path": "weather"}
     items = taken(folder, HEADER.encode() + body + b"\n" + broken + b"\nlast.mp4,,,,,,,,\n", mapping)
     for item in items:
-        assert isinstance(item, VideoRow | Rejection)
-        assert len(item.field if isinstance(item, Rejection) else "") <= 60
-        json.dumps(item.record if isinstance(item, VideoRow) else item.reason).encode()
+        assert storable(item)
     closed = not any(isinstance(item, Rejection) and "cannot be split" in item.reason for item in items)
     if closed and b'"' not in body + broken:
         names = [item.name for item in items if isinstance(item, VideoRow)]
         assert "last.mp4" in names
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(st.characters(), max_size=6),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.text(st.characters(), max_size=4), inner, max_size=3)
+    ),
+    max_leaves=6,
+)
+
+
+@settings(max_examples=150)
+@given(
+    rows=st.lists(
+        st.dictionaries(st.sampled_from([*HEADER.strip().split(","), "\x00", "\ud800"]), JSON) | JSON, max_size=5
+    ),
+    lines=st.booleans(),
+)  # fmt: skip
+def test_whatever_json_rows_hold_no_row_stops_the_reading(
+    tmp_path_factory: pytest.TempPathFactory, rows: list[Any], lines: bool
+) -> None:
+    rows = [*rows, {"file": "last.mp4"}]
+    content = "\n".join(json.dumps(row) for row in rows) if lines else json.dumps(rows)
+    mapping = {**MAPPING, "path": "weather"}
+    items = taken(tmp_path_factory.mktemp("j"), content, mapping, name="t.jsonl" if lines else "t.json")
+    assert all(storable(item) for item in items)
+    if lines or ("NaN" not in content and "Infinity" not in content):
+        assert items[-1].name == "last.mp4"
