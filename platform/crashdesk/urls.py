@@ -15,6 +15,7 @@ urlpatterns = [
     path("api/", include("crashdesk.jobs.urls")),
     path("api/", include("annotations.corpora.urls")),
     path("api/", include("annotations.corpora.uploads.urls")),
+    path("api/", include("annotations.corpora.buckets.urls")),
     path(
         "api/", include("annotations.reviews.urls")
     ),  # before cases: /cases/approve is not a case named "approve"
