@@ -4,7 +4,7 @@ Apart from services.py, which web processes load: scipy takes a second and tens 
 """
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 from django.db import transaction
 
@@ -13,13 +13,15 @@ from annotations.corpus_audit.columns import Columns
 from annotations.corpus_audit.findings import SEVERITIES, Finding
 from annotations.corpus_audit.loader import load
 from annotations.corpus_audit.models import CorpusAudit, FindingClips
-from annotations.corpus_audit.report import CHECKS, code_version, findings_of, report_of
+from annotations.corpus_audit.report import code_version, findings_of, report_of
 from crashdesk.accounts.models import User
 from crashdesk.api.errors import Problem
 from crashdesk.audit.services import record
 from crashdesk.jobs.running import Running
 
 Step = Callable[[int, int, str], None]
+_READING: Final = 80
+"""Hundredths of an audit that go into reading the rows."""
 
 
 def audit_corpus(
@@ -27,20 +29,21 @@ def audit_corpus(
 ) -> tuple[CorpusAudit, bool]:
     """The audit of the corpus as it is now, and whether it is new: what is unchanged is not audited again.
 
-    `step(done, total, what)` is told of progress and may raise to stop; then nothing is written.
+    `step(done, total, what)` is told of progress, in hundredths, and may raise to stop; then nothing is written.
     """
-    columns = load(corpus, step=step)
+    columns = load(corpus, step=lambda done, of, what: step(_READING * done // max(of, 1), 100, what))
     same = CorpusAudit.objects.filter(
         corpus=corpus, inputs_hash=columns.inputs_hash, code_version=code_version()
     ).first()
     if same is not None:
         return same, False
-    rows = len(columns)
-    findings = findings_of(
-        columns, step=lambda done, of, name: step(rows + done, rows + of, f"looking at {name}")
-    )
+
+    def looking(done: int, of: int, what: str) -> None:
+        step(_READING + (99 - _READING) * done // of, 100, f"looking at {what}")
+
+    findings = findings_of(columns, step=looking)
     report = report_of(columns, findings)
-    step(rows + len(CHECKS), rows + len(CHECKS), "writing the report")
+    step(100, 100, "writing the report")
     return _keep(corpus, columns, findings, report, by=by, job_id=job_id)
 
 

@@ -323,8 +323,7 @@ class Builder:
         shared: Mapping[int, tuple[str, ...]],
         recording: Coded,
     ) -> str:
-        """SHA-256 over all that was read, clip after clip in the order of their names; no database "
-        "id goes in."""
+        """SHA-256 over all that was read, clip after clip in the order of their names; no database id goes in."""
         sha = hashlib.sha256()
 
         def take(what: Any) -> None:

@@ -1,12 +1,10 @@
-"""Answers that contradict each other or their clip, by the rules that bind every answer "
-"(annotations/cases/rules.py)."""
+"""Answers that contradict each other or their clip, by the rules that bind every answer (cases/rules.py)."""
 
 from collections.abc import Iterator
 from typing import Any, Final
 
 import numpy as np
 
-from annotations.cases.kinds import Kind
 from annotations.cases.rules import RuleFinding, Said
 from annotations.cases.rules import check as broken_rules
 from annotations.corpora.importers.rows import KINDS
@@ -20,7 +18,7 @@ from annotations.corpus_audit.columns import (
     UNKNOWN,
     Columns,
 )
-from annotations.corpus_audit.findings import ERROR, WARNING, Finding, examples, seconds, some
+from annotations.corpus_audit.findings import ERROR, WARNING, Finding, examples, plain, seconds, some
 
 _ELSEWHERE: Final = "missing_answer"  # checks/missing.py counts those
 _ACTIONS: Final = {
@@ -102,13 +100,21 @@ def _finding(columns: Columns, key: tuple[str, str], rule: RuleFinding, found: l
         count=len(found),
         total=total,
         sentence=(
-            f"{some(len(found), 'clip')} of {total:,} {'breaks' if one else 'break'} a rule: {rule.message}."
+            f"{some(len(found), 'clip')} of {total:,} {'breaks' if one else 'break'} a rule: {_words(rule)}."
         ),
         action=_ACTIONS.get(code, "Have the answers reviewed together: one of them is wrong."),
         examples=examples(columns, found, (_shown(columns, row) for row in found)),
         data=data,
         rows=np.asarray(found, dtype=np.int64),
     )
+
+
+def _words(rule: RuleFinding) -> str:
+    """The rule's message with the kinds' names in words."""
+    message = rule.message
+    for kind in sorted(KINDS, key=len, reverse=True):
+        message = message.replace(kind, plain(kind))
+    return message
 
 
 def _shown(columns: Columns, row: int) -> str:
@@ -123,6 +129,3 @@ def _shown(columns: Columns, row: int) -> str:
     if columns.length_us[row] != UNKNOWN:
         parts.append(f"clip {seconds(columns.length_us[row])}")
     return ", ".join(parts)
-
-
-assert tuple(Kind.values) == KINDS

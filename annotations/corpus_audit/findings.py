@@ -1,5 +1,4 @@
-"""A finding of the audit: a stable code, what it is about, how bad, how much, in plain words, with "
-"examples."""
+"""A finding of the audit: a stable code, what it is about, how bad, how much, in plain words, with examples."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field

@@ -1,5 +1,4 @@
-"""Reads a corpus from the database into columns: one pass over clips, one over answers, streamed by "
-"server-side cursors."""
+"""Reads a corpus from the database into columns: one pass over clips, one over answers, by server-side cursors."""
 
 from collections.abc import Callable, Mapping
 from fractions import Fraction
@@ -33,8 +32,7 @@ _CLIP: Final = (
 
 
 def load(corpus: Corpus, *, step: Step = lambda *_: None) -> Columns:
-    """Everything the audit reads of a corpus. `step`: told how many of how many rows are read; may "
-    "raise to stop."""
+    """Everything the audit reads of a corpus. `step`: told how many of how many rows are read; may raise to stop."""
     videos = Video.objects.filter(corpus=corpus)
     answers = _answers(corpus)
     total = videos.count() + answers.count()

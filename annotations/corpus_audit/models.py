@@ -1,5 +1,4 @@
-"""Audits of corpora as they were found, the clips behind each finding, and what people said about "
-"findings."""
+"""Audits of corpora as they were found, the clips behind each finding, and what people said about findings."""
 
 from typing import Any
 

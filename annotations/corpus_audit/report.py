@@ -1,5 +1,4 @@
-"""The report of an audit: counts, distributions and findings as plain JSON that is the same for the "
-"same inputs."""
+"""The report of an audit: counts, distributions and findings as plain JSON that is the same for the same inputs."""
 
 import hashlib
 from collections.abc import Callable, Iterator
@@ -60,8 +59,7 @@ def code_version() -> str:
 def findings_of(
     columns: Columns, *, step: Callable[[int, int, str], None] = lambda *_: None
 ) -> list[Finding]:
-    """Every finding, worst first, then by code and subject. `step`: told before each check (done, "
-    "of, name)."""
+    """Every finding, worst first, then by code and subject. `step`: told before each check (done, of, name)."""
     found: list[Finding] = []
     if len(columns):
         for done, (name, check) in enumerate(CHECKS):

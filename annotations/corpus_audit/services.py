@@ -4,11 +4,12 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from django.db import transaction
+from django.db.models import BigIntegerField, Func, QuerySet
 from django.utils import timezone
 
-from annotations.corpora.models import Corpus
+from annotations.corpora.models import Corpus, Video
 from annotations.corpus_audit.findings import SEVERITIES
-from annotations.corpus_audit.models import CorpusAudit, FindingAcknowledgement
+from annotations.corpus_audit.models import CorpusAudit, FindingAcknowledgement, FindingClips
 from crashdesk.accounts.models import User
 from crashdesk.api.errors import Problem
 from crashdesk.audit.services import record
@@ -31,6 +32,18 @@ def newest(corpus: Corpus) -> CorpusAudit | None:
 def before(audit: CorpusAudit) -> CorpusAudit | None:
     """The audit of the same corpus before this one."""
     return CorpusAudit.objects.filter(corpus=audit.corpus_id, pk__lt=audit.pk).first()
+
+
+def videos_of(clips: FindingClips) -> QuerySet[Video]:
+    """All clips of a finding, by name. Clips that have gone since are not among them."""
+    ids = FindingClips.objects.filter(pk=clips.pk).values_list(_Unnest("videos"))
+    return Video.objects.filter(pk__in=ids).order_by("name", "id")
+
+
+class _Unnest(Func):
+    function = "unnest"
+    set_returning = True
+    output_field = BigIntegerField()
 
 
 @dataclass(frozen=True)

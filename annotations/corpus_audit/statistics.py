@@ -59,8 +59,7 @@ class Association:
 
     @property
     def errors_removed(self) -> float:
-        """Share of the baseline's mistakes that x avoids (Goodman and Kruskal's lambda on held-out "
-        "rows), 0 to 1."""
+        """Share of the baseline's mistakes that x avoids (Goodman and Kruskal's lambda on held-out rows), 0 to 1."""
         wrong = 1 - self.baseline
         return 0.0 if wrong <= 0 else min(1.0, max(0.0, (self.held_out - self.baseline) / wrong))
 
@@ -96,8 +95,7 @@ class Table:
 
 
 def table_of(x: NDArray[Any], y: NDArray[Any]) -> Table:
-    """Of two columns of codes, where both are known (negative: unknown). Values that never occur "
-    "get no place."""
+    """Of two columns of codes, where both are known (negative: unknown). Values that never occur get no place."""
     known = (x >= 0) & (y >= 0)
     xs, x_at = np.unique(x[known], return_inverse=True)
     ys, y_at = np.unique(y[known], return_inverse=True)
@@ -127,8 +125,7 @@ def association(table: Table) -> Association:
 
 
 def _leaders(table: Table) -> tuple[Counts, Counts, Counts, Counts]:
-    """For each x: its largest count, how many answers share it, its next smaller count (or 0), how "
-    "many share that."""
+    """For each x: its largest count, how many answers share it, its next smaller count (or 0), how many share that."""
     order = np.lexsort((-table.counts, table.x))
     x, counts = table.x[order], table.counts[order]
     first = np.searchsorted(x, np.arange(len(table.by_x)))
@@ -246,8 +243,7 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
 
 def resolution(values: NDArray[np.int64], *, steps: Sequence[int], share: float = 0.99) -> int:
-    """The coarsest of `steps` that at least `share` of the values are multiples of; the finest when "
-    "none fits."""
+    """The coarsest of `steps` that at least `share` of the values are multiples of; the finest when none fits."""
     for step in sorted(steps, reverse=True):
         if len(values) and float((values % step == 0).mean()) >= share:
             return step
@@ -308,8 +304,7 @@ def spikes(
 
 
 def excess_over(count: int, other: int, *, ratio: float) -> float:
-    """Chance of `count` against `other` when the first is `ratio` times as common at most "
-    "(conditional binomial)."""
+    """Chance of `count` against `other` when the first is `ratio` times as common at most (conditional binomial)."""
     if count <= 0:
         return 1.0
     return float(special.bdtrc(count - 1.0, count + other, ratio / (1 + ratio)))
@@ -322,8 +317,7 @@ def coverage(counts: Counts) -> float:
 
 
 def robust_z(values: NDArray[Any]) -> Floats:
-    """Modified z-scores: distance from the median in units of the MAD, or of the mean deviation "
-    "where the MAD is 0."""
+    """Modified z-scores: distance from the median in units of the MAD, or of the mean deviation where the MAD is 0."""
     numbers = np.asarray(values, dtype=np.float64)
     if not len(numbers):
         return numbers
@@ -335,8 +329,7 @@ def robust_z(values: NDArray[Any]) -> Floats:
 
 
 def histogram(values: NDArray[Any], *, bins: int = 30) -> dict[str, list[float]]:
-    """Counts in equal parts of the values' range: `edges` (one more than) `counts`. Empty lists for "
-    "no values."""
+    """Counts in equal parts of the values' range: `edges` (one more than) `counts`. Empty lists for no values."""
     if not len(values):
         return {"edges": [], "counts": []}
     counts, edges = np.histogram(np.asarray(values, dtype=np.float64), bins=bins)

@@ -15,6 +15,7 @@ urlpatterns = [
     path("api/", include("crashdesk.jobs.urls")),
     path("api/", include("annotations.corpora.urls")),
     path("api/", include("annotations.corpora.uploads.urls")),
+    path("api/", include("annotations.corpora.duplicates.urls")),
     path("api/", include("annotations.corpora.buckets.urls")),
     path(
         "api/", include("annotations.reviews.urls")
@@ -22,6 +23,7 @@ urlpatterns = [
     path("api/", include("annotations.cases.urls")),
     path("api/", include("annotations.labelstudio.urls")),
     path("api/", include("annotations.datasets.urls")),
+    path("api/", include("annotations.corpus_audit.urls")),
     path("api/", include("model_assist.registry.urls")),
     path("api/", include("model_assist.predictions.urls")),
     path("api/", include("model_assist.training.urls")),

@@ -21,8 +21,7 @@ from annotations.corpus_audit.statistics import robust_z
 
 RARE_CLASS: Final = 0.10
 FAR: Final = 3.5
-"""Modified z-score beyond which a value is an outlier: the value that Iglewicz and Hoaglin (1993) "
-"recommend."""
+"""Modified z-score beyond which a value is an outlier: the value that Iglewicz and Hoaglin (1993) recommend."""
 MOST_OUTLIERS: Final = 0.05
 """Where more of a source lies "far out", it has several middles, and none of it is an outlier."""
 LEAST_ROWS: Final = 20
@@ -64,7 +63,7 @@ def _classes(columns: Columns) -> Iterator[Finding]:
         sentence=(
             f"Every clip says {'yes' if yes else 'no'}."
             if fewer == 0
-            else f"{name} is the rarer answer: {fewer:,} of {some(total, 'clip')} ({percent(fewer / total)})."
+            else f"The rarer answer is {name}: {fewer:,} of {some(total, 'clip')} ({percent(fewer / total)})."
         ),
         action=(
             f"Report precision and recall beside accuracy, and add clips that say {name}."

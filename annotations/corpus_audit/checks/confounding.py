@@ -23,8 +23,7 @@ LEAST_ROWS: Final = 30
 """Below this many clips nothing is said: a table of a few clips looks confounded by chance."""
 LEVEL: Final = 0.01
 ANSWERED: Final = 0.95
-"""Share of the commonest answer's mistakes that the rule avoids on held-out clips, from which on it "
-""answers"."""
+"""Share of the commonest answer's mistakes that the rule avoids on held-out clips, from which on it "answers"."""
 STRONG: Final = 0.5
 MEDIUM: Final = 0.3
 """Of Cramér's V: Cohen, Statistical Power Analysis (1988), calls 0.3 a medium and 0.5 a large effect for one degree of
@@ -34,8 +33,7 @@ PARTS: Final = 5
 
 
 def check(columns: Columns) -> Iterator[Finding]:
-    """`source_answers` for every kind that the source tells; `shortcut_answers` for other traits of "
-    "the clips."""
+    """`source_answers` for every kind that the source tells; `shortcut_answers` for other traits of the clips."""
     targets = _targets(columns)
     for trait, codes, names in _traits(columns):
         for kind, answers, labels in targets:

@@ -1,5 +1,4 @@
-"""Values far more frequent than their neighbours: filled in by a tool or a habit rather than seen "
-"in the clip."""
+"""Values far more frequent than their neighbours: filled in by a tool or a habit rather than seen in the clip."""
 
 from collections.abc import Iterator
 from typing import Any, Final
@@ -14,6 +13,7 @@ from annotations.corpus_audit.findings import (
     Finding,
     examples,
     percent,
+    plain,
     rows_of,
     seconds,
     some,
@@ -30,8 +30,7 @@ SHOWN_BINS: Final = 120
 
 
 def check(columns: Columns) -> Iterator[Finding]:
-    """`default_value` for times and lengths, `default_text` for words. Spans of no length are "
-    "another check's."""
+    """`default_value` for times and lengths, `default_text` for words. Spans of no length are another check's."""
     for name, values, known in _measures(columns):
         if int(known.sum()) >= LEAST_ROWS:
             yield from _of_measure(columns, name, values, known)
@@ -84,14 +83,12 @@ def _of_measure(columns: Columns, name: str, values: Ints, known: Mask) -> Itera
             count=spike.count,
             total=total,
             sentence=(
-                f"The {_WHAT[name]} is {shown} for {spike.count:,} of {some(total, 'clip')} "
-                f"({percent(share)}), "
-                f"{spike.ratio:.0f} times as often as the values around it: more like a default than "
-                "an observation."
+                f"The {_WHAT[name]} is {shown} for {spike.count:,} of {some(total, 'clip')} ({percent(share)}), "
+                f"{spike.ratio:.0f} times as often as the values around it: more like a default than an observation."
             ),
             action=(
-                f"Have people look at a sample of these clips, and give the {name} without such "
-                "values a score of its own."
+                "Have people look at a sample of these clips, and score the clips without this value apart: a model "
+                "that has learnt the default looks right on the others."
             ),
             examples=examples(columns, rows),
             data={
@@ -130,8 +127,7 @@ def _bins(values: Ints) -> list[list[int]]:
 
 
 def _texts(columns: Columns) -> Iterator[Finding]:
-    """A text that crowds out all others: more than the double of the next, which is what Zipf's law "
-    "leads to expect."""
+    """A text that crowds out all others: more than the double of the next, which is what Zipf's law leads to expect."""
     for kind, texts in zip(TEXTS, columns.texts, strict=True):
         known = columns.crash & texts.known
         counts = np.bincount(texts.codes[known], minlength=len(texts.values))
@@ -151,13 +147,12 @@ def _texts(columns: Columns) -> Iterator[Finding]:
             count=top,
             total=total,
             sentence=(
-                f"One {KINDS[kind]} is given to {top:,} of {some(total, 'crash clip')} "
-                f"({percent(top / total)}), the next "
-                f"commonest to {runner_up:,}: {texts.values[first][:120]!r}."
+                f"One answer on {plain(KINDS[kind])} is given to {top:,} of {some(total, 'crash clip')} "
+                f"({percent(top / total)}), the next commonest to {runner_up:,}: “{texts.values[first][:120]}”."
             ),
             action=(
-                "Read a sample of these clips: words that fit so many are either a default or too "
-                "vague to teach anything."
+                "Watch a sample of these clips: words that fit so many are either a default or too vague to teach "
+                "anything."
             ),
             examples=examples(columns, rows),
             data={"text": texts.values[first], "second": runner_up, "p": float(f"{p:.3g}")},

@@ -10,13 +10,11 @@ from annotations.corpus_audit.findings import WARNING, Finding, examples, rows_o
 
 TOLERANCE_US: Final = 100_000
 TOLERANCE: Final = 0.02
-"""A clip may be longer or shorter than its record says by a tenth of a second or a fiftieth, "
-"whichever is more."""
+"""A clip may be longer or shorter than its record says by a tenth of a second or a fiftieth, whichever is more."""
 
 
 def check(columns: Columns) -> Iterator[Finding]:
-    """`record_inconsistent` and `media_differs_from_record`. Broken rules between answers: see "
-    "contradictions.py."""
+    """`record_inconsistent` and `media_differs_from_record`. Broken rules between answers: see contradictions.py."""
     yield from _inconsistent(columns)
     yield from _differing(columns)
 

@@ -1,5 +1,4 @@
-"""Footage in more than one place: splits that share recordings or copies, and copies here and in "
-"other corpora."""
+"""Footage in more than one place: splits that share recordings or copies, and copies here and in other corpora."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -17,17 +16,16 @@ SHOWN_GROUPS: Final = 50
 
 
 def check(columns: Columns) -> Iterator[Finding]:
-    """Per assignment of splits (as published, and the newest dataset version's), then copies "
-    "whatever the split."""
+    """Per assignment of splits (as published, and the newest dataset version's), then copies whatever the split."""
     assignments = [("published", "as published", columns.split)]
     if columns.version:
         assignments.append(("newest version", f"of {columns.version}", columns.version_split))
     by_recording = np.where(columns.recording_known, columns.recording.codes, UNKNOWN)
     for subject, phrase, splits in assignments:
         for code, groups, what in (
-            ("recording_straddles_splits", by_recording, "come from a recording"),
-            ("copy_straddles_splits", columns.sha256.codes, "are byte for byte a clip"),
-            ("duplicate_straddles_splits", columns.cluster.codes, "show the same footage as a clip"),
+            ("recording_straddles_splits", by_recording, "share a recording with clips"),
+            ("copy_straddles_splits", columns.sha256.codes, "are byte for byte the same as clips"),
+            ("duplicate_straddles_splits", columns.cluster.codes, "show the same footage as clips"),
         ):
             yield from _straddling(columns, code, subject, phrase, splits, groups, what)
     yield from _copies(
@@ -52,7 +50,6 @@ def _straddling(
         rows = rows_of(in_judged & np.isin(groups, shared))
         total = int((splits.codes == judged).sum())
         count = len(rows)
-        tail = "" if what.startswith("are") or what.startswith("show") else " that"
         yield Finding(
             code=code,
             subject=f"{subject}: {names[judged]} and {names[other]}",
@@ -60,13 +57,13 @@ def _straddling(
             count=count,
             total=total,
             sentence=(
-                f"{some(count, 'clip')} of the {total:,} in {names[judged]} {what}{tail} "
-                f"{'of' if not tail else 'also has clips in'} {names[other]} "
-                f"({percent(count / total)}, splits {phrase}): a "
-                f"score on {names[judged]} counts what a model has seen."
+                f"{count:,} of the {some(total, 'clip')} in {names[judged]} {what} in {names[other]} "
+                f"({percent(count / total)}, splits {phrase}): a score on {names[judged]} counts what a model that "
+                f"was given {names[other]} has seen."
             ),
-            action=("Split anew so that all clips of one recording stay together (freezing a dataset "
-                "version does that)."),
+            action=(
+                "Split anew so that all clips of the same footage stay together; freezing a dataset version does that."
+            ),
             examples=examples(columns, rows, (_group_name(columns, code, int(groups[row])) for row in rows)),
             data={
                 "judged": names[judged], "other": names[other], "groups": len(shared),
@@ -173,8 +170,7 @@ def _other_corpora(columns: Columns) -> Iterator[Finding]:
 
 
 def _shared_recordings(columns: Columns) -> Iterator[Finding]:
-    """The same recording id in another corpus may be the same footage, or chance where ids are "
-    "short numbers."""
+    """The same recording id in another corpus may be the same footage, or chance where ids are short numbers."""
     by_corpus: dict[str, list[int]] = {}
     for code, corpora in columns.recordings_elsewhere.items():
         for corpus in corpora:

@@ -6,12 +6,11 @@ import numpy as np
 
 from annotations.corpora.importers.rows import KINDS
 from annotations.corpus_audit.columns import MISSING, TIMES, UNKNOWN, Columns, Mask
-from annotations.corpus_audit.findings import INFO, WARNING, Finding, examples, percent, rows_of, some
+from annotations.corpus_audit.findings import INFO, WARNING, Finding, examples, percent, plain, rows_of, some
 
 
 def check(columns: Columns) -> Iterator[Finding]:
-    """Missing answers per kind, clips without answers, media or cases, and what the other checks "
-    "cannot see."""
+    """Missing answers per kind, clips without answers, media or cases, and what the other checks cannot see."""
     yield from _answers(columns)
     total = len(columns)
     has_media = columns.sha256.known
@@ -98,16 +97,16 @@ def _answers(columns: Columns) -> Iterator[Finding]:
             count=count,
             total=total,
             sentence=(
-                f"No clip has a {name} yet, of {total:,} that have other answers."
+                f"No clip has an answer on {plain(name)} yet, of {total:,} that have others."
                 if none
-                else f"{some(count, 'clip')} of {total:,} {'lacks' if count == 1 else 'lack'} {name} "
-                f"({percent(count / total)})."
+                else f"{some(count, 'clip')} of {total:,} {'lacks' if count == 1 else 'lack'} an answer on "
+                f"{plain(name)} ({percent(count / total)})."
             ),
             action="The format does not bring it: draft it, then review."
             if none
             else (
-                "Ask the origin for the missing rows, or have them answered; cases without six "
-                "answers are left out of versions."
+                "Ask the origin for the missing rows, or have them answered; dataset versions leave out cases without "
+                "six answers."
             ),
             examples=examples(columns, rows.tolist()),
             rows=rows,

@@ -30,8 +30,7 @@ TOP: Final = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
 
 
 def check(columns: Columns) -> Iterator[Finding]:
-    """`closed_vocabulary` per kind of text, `text_gives_text_away` per pair. Over crash clips: "
-    "others have one fixed text."""
+    """`closed_vocabulary` per kind of text, `text_gives_text_away` per pair; over crash clips: others have one text."""
     for kind, texts in zip(TEXTS, columns.texts, strict=True):
         yield from _closed(columns, KINDS[kind], texts)
     for first, second in combinations((DESCRIPTION, CAUSE, PREVENTION), 2):
@@ -39,8 +38,7 @@ def check(columns: Columns) -> Iterator[Finding]:
 
 
 def vocabulary(columns: Columns, texts: Coded) -> dict[str, Any]:
-    """Distinct answers overall and in crash clips, how many clips the commonest cover, and entropy "
-    "in bits."""
+    """Distinct answers overall and in crash clips, how many clips the commonest cover, and entropy in bits."""
     spoken = ~columns.excluded & texts.known
     crash = columns.crash & texts.known
     counts = np.bincount(texts.codes[crash], minlength=len(texts.values))
@@ -95,17 +93,14 @@ def _closed(columns: Columns, kind: str, texts: Coded) -> Iterator[Finding]:
         count=len(repeated),
         total=total,
         sentence=(
-            f"{kind}: {some(total, 'crash clip')} share {some(found['crash_distinct'], 'distinct text')} "
-            f"({found['distinct']:,} with the clips that show none), and the ten commonest cover "
+            f"{some(total, 'crash clip')} share {some(found['crash_distinct'], f'different {plain(kind)} answer')} "
+            f"({found['distinct']:,} with the clips that show no crash), and the ten commonest cover "
             f"{percent(ten / total)}. The next clip's words have been used before with a chance of "
-            f"{percent(found['seen_before'])}: this is "
-            f"{'choosing from a list' if closed else 'partly choosing from a list'}"
-            ", not writing."
+            f"{percent(found['seen_before'])}: this is {'' if closed else 'partly '}choosing from a list, not writing."
         ),
         action=(
-            "Judge it as a choice among these texts (accuracy, confusion) beside BLEU and ROUGE, and "
-            "offer them while typing; "
-            "where free words are wanted, have them written anew."
+            "Judge it as a choice among these texts (accuracy, confusion) beside BLEU and ROUGE, and offer them while "
+            "typing; where free words are wanted, have them written anew."
         ),
         data=found,
     )

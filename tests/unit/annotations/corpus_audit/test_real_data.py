@@ -19,7 +19,9 @@ def finding(report: dict[str, Any], code: str, subject: str = "") -> dict[str, A
 @pytest.mark.django_db
 @pytest.mark.slow
 def test_crashchat_val() -> None:
-    run = begin_import(corpus_name="CrashChat val", format="crashchat", path=shared("data", "crashchat"), by=None)
+    run = begin_import(
+        corpus_name="CrashChat val", format="crashchat", path=shared("data", "crashchat"), by=None
+    )
     run_import(run.pk, progress=lambda *_: None)
     audit, new = audit_corpus(Corpus.objects.get(), by=None)
     assert new
