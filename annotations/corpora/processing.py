@@ -8,11 +8,10 @@ from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
-from annotations.corpora.media.findings import Finding, MediaError
+from annotations.corpora.media.examine import Examined, examine
 from annotations.corpora.media.isolate import Isolated
-from annotations.corpora.media.play import Disagrees
 from annotations.corpora.media.probe import Probe
-from annotations.corpora.media.render import PROXY, STORYBOARD, THUMBNAIL, Rendered, render
+from annotations.corpora.media.render import PROXY, STORYBOARD, THUMBNAIL, Rendered
 from annotations.corpora.media_store import PROCESSING_FAILED
 from annotations.corpora.models import Media, MediaState, Video, VideoFinding
 from crashdesk.audit.services import record
@@ -29,8 +28,10 @@ def process_media(media_id: int) -> Media:
     if media.state != MediaState.PENDING:
         return media
     with TemporaryDirectory(prefix="crashdesk-media-") as folder, local_path(media.storage_name) as path:
-        clip, found = _examine(media, path, Path(folder))
-    return _settle(media, clip, found)
+        seen = examine(_child(), path, Path(folder))
+        if seen.made is not None:
+            _keep(media, path, Path(folder), seen.clip, seen.made)
+    return _settle(media, seen)
 
 
 _threads = threading.local()
@@ -44,31 +45,6 @@ def _child() -> Isolated:
         )
     child: Isolated = _threads.child
     return child
-
-
-def _examine(media: Media, path: Path, folder: Path) -> tuple[Probe, list[Finding]]:
-    """Fill `media` (unsaved) from the clip; returns the probe and all findings.
-
-    The clip's packets say what it is, and decoding it for the browser confirms that, so a sound clip is decoded
-    once. Where its pictures are not what its packets say, or damaged, it is decoded to be probed by its pictures.
-    """
-    child = _child()
-    clip = child.survey(path)
-    found: tuple[Finding, ...] = ()
-    try:
-        if clip.usable and not clip.decoded:
-            try:
-                made = child.call(render, path, folder, clip)
-            except Disagrees:
-                clip = child.probe(path)
-        if clip.usable and clip.decoded:
-            made = child.call(render, path, folder, clip)
-    except MediaError as error:
-        return clip, [*clip.findings, error.finding]
-    if clip.usable:
-        _keep(media, path, folder, clip, made)
-        found = made.findings
-    return clip, [*clip.findings, *found]
 
 
 def _keep(media: Media, path: Path, folder: Path, clip: Probe, made: Rendered) -> None:
@@ -86,11 +62,12 @@ def _keep(media: Media, path: Path, folder: Path, clip: Probe, made: Rendered) -
 
 
 @transaction.atomic
-def _settle(examined: Media, clip: Probe, found: list[Finding]) -> Media:
+def _settle(examined: Media, seen: Examined) -> Media:
     """Write the outcome once: a second worker on the same media finds it settled and leaves it."""
     media = Media.objects.select_for_update(no_key=True).get(pk=examined.pk)
     if media.state != MediaState.PENDING:
         return media
+    clip = seen.clip
     ready = clip.time_map is not None and examined.proxy_name != ""
     examined.state = MediaState.READY if ready else MediaState.UNUSABLE
     examined.container, examined.codec = clip.container[:60], clip.codec[:30]
@@ -115,7 +92,7 @@ def _settle(examined: Media, clip: Probe, found: list[Finding]) -> Media:
                 message=finding.message[:500], data=finding.data,
             )
             for video in Video.objects.filter(media=examined)
-            for finding in found
+            for finding in seen.findings
         ],
         ignore_conflicts=True,
     )  # fmt: skip
@@ -123,6 +100,6 @@ def _settle(examined: Media, clip: Probe, found: list[Finding]) -> Media:
         actor=None,
         verb=f"media.{examined.state}",
         subject=examined,
-        data={"findings": [f.code.value for f in found]},
+        data={"findings": [f.code.value for f in seen.findings]},
     )
     return examined

@@ -24,6 +24,9 @@ _DECODER_THREADS = 2
 MAX_PIXELS = 8192 * 8192
 """Largest picture that is decoded; a bigger claim in a header is refused before memory is asked for."""
 
+MAX_RATE = 10_000
+"""More frames per second than this are no camera's."""
+
 _DECODER_OPTIONS = {"err_detect": "explode", "max_pixels": str(MAX_PIXELS)}
 
 
@@ -201,15 +204,15 @@ def _is_cover(stream: VideoStream) -> bool:
 
 
 def _refuse_absurd_size(path: Path, stream: VideoStream) -> None:
-    width, height = stream.codec_context.width, stream.codec_context.height
     rate = stream.average_rate or Fraction(0)
-    if width * height > MAX_PIXELS or rate > 10_000:
-        message = f"{path.name} claims pictures of {width} x {height} at {float(rate):.0f} frames per second"
-        raise MediaError(
-            Finding(
-                Code.ABSURD_SIZE,
-                Severity.ERROR,
-                message,
-                {"width": width, "height": height, "fps": float(rate)},
-            )
-        )
+    refuse_absurd_size(path, stream.codec_context.width, stream.codec_context.height, rate)
+
+
+def refuse_absurd_size(path: Path, width: int, height: int, rate: Fraction = Fraction(0)) -> None:
+    """MediaError absurd_size when `path` claims larger or faster pictures than are decoded."""
+    if width * height > MAX_PIXELS or rate > MAX_RATE:
+        message = f"{path.name} claims pictures of {width} x {height}"
+        if rate:
+            message += f" at {float(rate):.0f} frames per second"
+        data: dict[str, int | float | str] = {"width": width, "height": height, "fps": float(rate)}
+        raise MediaError(Finding(Code.ABSURD_SIZE, Severity.ERROR, message, data))

@@ -26,6 +26,7 @@ class Code(StrEnum):
     TRUNCATED = "truncated"
     ABSURD_SIZE = "absurd_size"
     NO_TIMESTAMPS = "no_timestamps"
+    TIME_JUMPS = "time_jumps"
     VARIABLE_FRAME_RATE = "variable_frame_rate"
     OFFSET_START = "offset_start"
     TOO_SMALL = "too_small"

@@ -11,8 +11,11 @@ more.
 
 import atexit
 import math
+import os
 import resource
 import signal
+import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import CancelledError
 from concurrent.futures import TimeoutError as FutureTimeout
@@ -33,6 +36,7 @@ DEFAULT_TIMEOUT_S = 120.0
 DEFAULT_MEMORY_BYTES = 4 * 1024**3
 
 _ORPHAN_GRACE_S = 10
+_PARENT_CHECK_S = 1.0
 
 
 class Isolated:
@@ -106,14 +110,23 @@ class Isolated:
 
 
 def _limit_child(memory_bytes: int) -> None:
+    threading.Thread(target=_end_with_parent, args=[os.getppid()], daemon=True).start()
     resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+
+def _end_with_parent(parent: int) -> None:
+    """A child whose parent was killed has nobody to answer."""
+    while os.getppid() == parent:
+        time.sleep(_PARENT_CHECK_S)
+    os.kill(os.getpid(), signal.SIGKILL)
 
 
 def _guarded(
     timeout_s: float, function: Callable[..., R], args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> R:
-    """Also bounds the child by the kernel's alarm: a child whose parent was killed cannot hang for ever."""
+    """Also bounds the child by the kernel's alarm: code that lets no other thread run cannot outlive its parent for
+    ever."""
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
     signal.alarm(math.ceil(timeout_s) + _ORPHAN_GRACE_S)
     try:

@@ -9,7 +9,7 @@ none.
 """
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from itertools import pairwise
@@ -19,10 +19,17 @@ from av.container import InputContainer
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
-from annotations.corpora.media.decode import DecodeLog, decode_frames, open_video, read_packets
+from annotations.corpora.media.decode import (
+    MAX_RATE,
+    DecodeLog,
+    decode_frames,
+    open_video,
+    read_packets,
+    refuse_absurd_size,
+)
 from annotations.corpora.media.findings import Code, Finding, MediaError, Severity
 from annotations.corpora.media.structure import Structure, read_structure
-from annotations.corpora.media.timemap import TimeMap, ticks_to_us
+from annotations.corpora.media.timemap import MICROSECONDS, TimeMap, ticks_to_us
 
 TOLERATED_LOSS = 0.02
 """Share of frames that may be damaged or missing before the finding is an error instead of a warning."""
@@ -33,6 +40,7 @@ SMALL_SIDE = 128
 _NEVER_REORDERED = frozenset(
     {"mjpeg", "rawvideo", "msmpeg4v1", "msmpeg4v2", "msmpeg4", "png", "huffyuv", "ffv1", "dvvideo"}
 )
+_JUMP_S = 1
 _AUDIO_SLACK_US = 100_000
 _MAX_DURATION_US = 24 * 3600 * 1_000_000
 
@@ -142,6 +150,7 @@ def _examine(path: Path, log: DecodeLog, read: Callable[[InputContainer, VideoSt
     size = path.stat().st_size
     structure = read_structure(path)
     try:
+        refuse_absurd_size(path, *structure.picture_size)
         with open_video(path) as (container, stream):
             described = _describe(Probe(size_bytes=size, decoded=True), container, stream, structure)
             declared_frames = int(stream.frames)
@@ -156,12 +165,14 @@ def _examine(path: Path, log: DecodeLog, read: Callable[[InputContainer, VideoSt
     time_map, no_times = times_of(log, time_base, described.declared_fps)
     if no_times is not None:
         findings.append(no_times)
-    if time_map.duration_us > _MAX_DURATION_US:
-        hours = time_map.duration_us / 3.6e9
-        message = f"{path.name} claims to last {hours:.0f} hours"
-        findings.append(
-            Finding(Code.ABSURD_SIZE, Severity.ERROR, message, {"duration_us": time_map.duration_us})
-        )
+    if (
+        time_map.duration_us > _MAX_DURATION_US
+        or time_map.duration_us * MAX_RATE < len(time_map) * MICROSECONDS
+    ):
+        hours, frames = time_map.duration_us / 3.6e9, len(time_map)
+        message = f"{path.name} claims to show {frames} frames in {hours:.6g} hours"
+        data: dict[str, int | float | str] = {"duration_us": time_map.duration_us, "frames": frames}
+        findings.append(Finding(Code.ABSURD_SIZE, Severity.ERROR, message, data))
         return replace(described, findings=tuple(findings))
     constant = time_map.constant_rate(described.declared_fps)
     turned = log.rotation in (90, 270)
@@ -218,25 +229,30 @@ def _audio_span_us(container: InputContainer) -> tuple[int, int]:
 
 
 def _named_by_structure(path: Path, finding: Finding, structure: Structure) -> Finding:
-    """An MP4 without its index was cut off while being written or copied; say that rather than "not a
-    video"."""
-    if finding.code is Code.NOT_A_VIDEO and structure.kind == "iso" and not structure.has_index:
-        message = (
-            f"{path.name} breaks off before its index (moov box): the recording or the copy was not finished"
-        )
-        return Finding(Code.TRUNCATED, Severity.ERROR, message, {"missing_bytes": structure.missing_bytes})
-    return finding
+    """A file that is shorter than it says, or an MP4 without its index, was cut off while being written or copied; say
+    that rather than "not a video"."""
+    if finding.code is not Code.NOT_A_VIDEO or (structure.has_index and not structure.missing_bytes):
+        return finding
+    where = "within" if structure.has_index else "before"
+    message = (
+        f"{path.name} breaks off {where} its index (moov box): the recording or the copy was not finished"
+        if structure.kind == "iso"
+        else f"{path.name} breaks off: the recording or the copy was not finished"
+    )
+    return Finding(Code.TRUNCATED, Severity.ERROR, message, {"missing_bytes": structure.missing_bytes})
 
 
 def _damage(path: Path, log: DecodeLog, structure: Structure, declared: int) -> list[Finding]:
     """Findings on lost data, from what decoding met and what the container promised."""
     findings: list[Finding] = []
     packets = len(log.packets)
+    missing, size = structure.missing_bytes, path.stat().st_size
     cut_off = structure.missing_bytes > 0 or (structure.kind == "iso" and packets < declared)
     if cut_off:
-        lost = max(declared, packets) - log.frames
-        share = lost / max(declared, packets, 1)
-        message = f"{path.name} breaks off: {log.frames} of {max(declared, packets)} frames are there"
+        lost = declared - log.frames
+        share = lost / declared if declared else missing / (missing + size)
+        there = f"{log.frames} of {declared} frames" if declared else f"{size} of {missing + size} bytes"
+        message = f"{path.name} breaks off: {there} are there"
         data: dict[str, int | float | str] = {
             "frames": log.frames,
             "declared_frames": declared,
@@ -277,15 +293,41 @@ def times_of(
 ) -> tuple[TimeMap, Finding | None]:
     """The time map of the pictures in `log` (at least one); a finding when it had to be made up from `declared`."""
     known = [tick for tick in log.frame_ticks if tick is not None]
-    if len(known) == log.frames:
-        return TimeMap.from_ticks(known, time_base, last_ticks=log.last_frame_ticks), None
-    rate = declared or Fraction(25)
-    message = (
-        f"the file stores no frame times; frames are placed at its declared {float(rate):.3f} per second"
-    )
-    missing = log.frames - len(known)
-    finding = Finding(Code.NO_TIMESTAMPS, Severity.WARNING, message, {"frames_without_time": missing})
-    return TimeMap.constant(log.frames, rate), finding
+    ticks, jumps = _joined(known, time_base)
+    if len(known) < log.frames or len(set(ticks)) <= log.frames // 2:
+        rate = declared or Fraction(25)
+        message = (
+            f"the file stores no frame times; frames are placed at its declared {float(rate):.3f} per second"
+        )
+        missing = log.frames - len(set(ticks))
+        finding = Finding(Code.NO_TIMESTAMPS, Severity.WARNING, message, {"frames_without_time": missing})
+        return TimeMap.constant(log.frames, rate), finding
+    time_map = TimeMap.from_ticks(ticks, time_base, last_ticks=log.last_frame_ticks)
+    if not jumps:
+        return time_map, None
+    message = f"the file's clock jumps back ({jumps} times); what follows a jump is placed right after what precedes it"
+    return time_map, Finding(Code.TIME_JUMPS, Severity.WARNING, message, {"jumps": jumps})
+
+
+def _joined(ticks: Sequence[int], time_base: Fraction) -> tuple[list[int], int]:
+    """Times in output order without their jumps back (recordings put one after the other), and how many there were.
+
+    Going back by less than a second is a container's disorder among neighbours, which `TimeMap.from_ticks` puts right.
+    """
+    joined: list[int] = []
+    offset, jumps, gap = 0, 0, 1
+    latest: int | None = None
+    for tick in ticks:
+        moment = tick + offset
+        if latest is not None and (latest - moment) * time_base > _JUMP_S:
+            jumps += 1
+            offset += latest + gap - moment
+            moment = latest + gap
+        elif latest is not None and moment > latest:
+            gap = moment - latest
+        latest = moment if latest is None else max(latest, moment)
+        joined.append(moment)
+    return joined, jumps
 
 
 def _longest_gop(log: DecodeLog) -> int:

@@ -52,7 +52,7 @@ def needs_proxy(clip: Probe) -> bool:
         raise ValueError("a clip without a time map can have no proxy")
     browser_ready = (
         clip.usable
-        and not clip.codes & {Code.CORRUPT, Code.TRUNCATED, Code.NO_TIMESTAMPS}
+        and not clip.codes & {Code.CORRUPT, Code.TRUNCATED, Code.NO_TIMESTAMPS, Code.TIME_JUMPS}
         and "mp4" in clip.container.split(",")
         and clip.codec == "h264"
         and clip.pix_fmt == "yuv420p"

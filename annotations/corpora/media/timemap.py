@@ -45,7 +45,7 @@ STANDARD_RATES: tuple[Fraction, ...] = (
 _MAGIC = b"TM1\0"
 _HEADER = struct.Struct("<4sqqq")  # magic, frame count, start_us, duration_us
 _MAX_JITTER_US = 6_000  # GIF delays are whole hundredths of a second: up to 5 ms off a constant rate
-_SNAP_US = 500  # millisecond containers are up to 0.5 ms off
+_SNAP_US = 1_000  # millisecond containers: this frame and the first are each up to 0.5 ms off
 
 
 class TimeMapError(ValueError):
@@ -195,18 +195,23 @@ class TimeMap:
     def constant_rate(self, declared: Fraction | None = None) -> Fraction | None:
         """The constant frame rate, or None when the rate varies.
 
-        A standard rate is preferred where it is within half a millisecond everywhere, then `declared` (what
-        the container says), then the measured mean rate. None for fewer than two frames.
+        A standard rate is preferred where it is within a millisecond everywhere (of two such, the one
+        that is `declared`, by the container), then `declared`, then the measured mean rate. None for fewer than
+        two frames.
         """
         if len(self) < 2:
             return None
         mean = Fraction((len(self) - 1) * MICROSECONDS, int(self.times_us[-1]))
         near = [rate for rate in STANDARD_RATES if abs(rate - mean) < mean / 8]
-        standard = min(near, key=self._deviation_us, default=None)
-        if standard is not None and self._deviation_us(standard) <= min(
-            Fraction(_SNAP_US), jitter_limit_us(standard)
-        ):
-            return standard
+        snapping = [
+            rate
+            for rate in near
+            if self._deviation_us(rate) <= min(Fraction(_SNAP_US), jitter_limit_us(rate))
+        ]
+        if declared in snapping:  # whole milliseconds cannot tell a short clip at 59.94 from one at 60
+            return declared
+        if snapping:
+            return min(snapping, key=self._deviation_us)
         others = [rate for rate in (declared, mean.limit_denominator(1001), mean) if rate]
         fitting = [rate for rate in [*others, *near] if self.fits(rate)]
         return min(fitting, key=self._deviation_us, default=None)

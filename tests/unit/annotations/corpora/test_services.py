@@ -137,7 +137,7 @@ def test_examined_media_are_not_examined_again(tmp_path: Path, monkeypatch: pyte
     (tmp_path / "clip.mp4").write_bytes(b"x")
     media = media_of(tmp_path / "clip.mp4")
     process_media(media.pk)
-    monkeypatch.setattr(processing, "_examine", None)
+    monkeypatch.setattr(processing, "examine", None)
     assert process_media(media.pk).state == MediaState.UNUSABLE
 
 
@@ -146,14 +146,14 @@ def test_of_two_workers_on_one_clip_the_second_leaves_it(
 ) -> None:
     (tmp_path / "clip.mp4").write_bytes(b"x")
     media = media_of(tmp_path / "clip.mp4")
-    examine = processing._examine
+    examine = processing.examine
 
     def meanwhile(*args: Any) -> Any:
-        monkeypatch.setattr(processing, "_examine", examine)
+        monkeypatch.setattr(processing, "examine", examine)
         process_media(media.pk)
         return examine(*args)
 
-    monkeypatch.setattr(processing, "_examine", meanwhile)
+    monkeypatch.setattr(processing, "examine", meanwhile)
     process_media(media.pk)
     assert AuditEvent.objects.filter(verb="media.unusable").count() == 1
 
