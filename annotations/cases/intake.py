@@ -16,7 +16,7 @@ from django.utils import timezone
 
 from annotations.cases.audit_requests import request_audit
 from annotations.cases.default_prompts import DEFAULT_PROMPTS
-from annotations.cases.intake_batches import keep_records, take_absences, take_answers, take_videos
+from annotations.cases.intake_batches import keep_records, take_absences, take_answers, take_rows
 from annotations.cases.intake_tally import Tally
 from annotations.cases.kinds import TIME_KINDS, Kind
 from annotations.cases.models import Case, Guideline
@@ -113,7 +113,7 @@ class _Intake:
         assert self.guideline is not None
         taken, stored, rejected = self.store_clips(rows)
         with transaction.atomic():
-            cases = take_videos(
+            cases = take_rows(
                 taken, corpus=self.run.corpus, guideline=self.guideline, stored=stored, tally=self.tally,
                 group=f"import:{self.run.pk}", by=self.run.created_by,
             )  # fmt: skip
@@ -127,8 +127,8 @@ class _Intake:
 
     def take_absences(self) -> None:
         """Write down that clips without a crash have no times, case by case of the corpus."""
-        cases = Case.objects.filter(corpus=self.run.corpus, guideline=self.guideline).select_related("video")
-        for batch in _batches(cases.order_by("id").iterator(BATCH), BATCH):
+        cases = Case.objects.filter(corpus=self.run.corpus, guideline=self.guideline).order_by("id")
+        for batch in _batches(cases.values_list("pk", "video__name").iterator(BATCH), BATCH):
             take_absences(batch, spoilt=self.spoilt, tally=self.tally)
             self.progress(1, 1, "absent times")
 

@@ -1,28 +1,94 @@
 """Writing a batch of imported rows: videos, cases and answers in one transaction, nothing twice."""
 
 import hashlib
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Final, NamedTuple
 
 from django.db import transaction
 
 from annotations.cases.intake_tally import Tally
 from annotations.cases.kinds import TIME_KINDS, AnswerState, Kind, value_problem
-from annotations.cases.models import Answer, AuthorKind, Case, Guideline, prompt_version
+from annotations.cases.models import Answer, AuthorKind, Case, CaseStatus, Guideline, prompt_version
 from annotations.cases.services import settle_media
 from annotations.corpora.importers.rows import GivenAnswer, Rejection, VideoRow
-from annotations.corpora.media_store import Stored, ensure_media, ensure_videos, unattended_media
+from annotations.corpora.media_store import (
+    PlainVideo,
+    Stored,
+    ensure_media,
+    ensure_videos,
+    plain_videos,
+    unattended_media,
+)
 from annotations.corpora.models import Corpus, MediaState, Severity, SourceRecord, Video, VideoFinding
 from crashdesk.accounts.models import User
-from crashdesk.audit.services import record_many
+from crashdesk.audit.services import record_ids, record_many
+from crashdesk.bulk import Replace, insert_rows
 from crashdesk.jobs.services import enqueue_many
 
 ABSENT_ORIGIN: Final = "import:absent"
 
 
+class Taken(NamedTuple):
+    """What became of a row's clip."""
+
+    case_id: int
+    video_id: int
+
+
 def origin_of(raw_text: str) -> str:
     """The stable key of an imported answer: the same words for the same clip and kind are the same answer."""
     return f"import:{hashlib.sha256(raw_text.encode()).hexdigest()[:24]}"
+
+
+@transaction.atomic
+def take_rows(
+    rows: Sequence[VideoRow], *, corpus: Corpus, guideline: Guideline, stored: dict[str, Stored], tally: Tally,
+    group: str, by: User | None,
+) -> dict[str, Taken]:  # fmt: skip
+    """take_videos by ids. Rows of annotation files mostly bring no bytes and change nothing of their video: they are
+    written without an object or a lock each."""
+    videos = plain_videos(corpus, [row for row in rows if row.name not in stored])
+    cases = _plain_cases(videos, corpus=corpus, guideline=guideline, by=by)
+    taken = {}
+    for name, (case_id, created_at) in cases.items():
+        video = videos[name]
+        tally.video_of(video.pk, video.created_at, video.media and (video.media[0], video.media[2]))
+        tally.case(case_id, created_at)
+        taken[name] = Taken(case_id, video.pk)
+    rest = [row for row in rows if row.name not in taken]
+    if rest:
+        made = take_videos(
+            rest, corpus=corpus, guideline=guideline, stored=stored, tally=tally, group=group, by=by
+        )
+        taken |= {name: Taken(case.pk, case.video_id) for name, case in made.items()}
+    return taken
+
+
+def _plain_cases(
+    videos: Mapping[str, PlainVideo], *, corpus: Corpus, guideline: Guideline, by: User | None
+) -> dict[str, tuple[int, datetime]]:
+    """Id and time of these videos' cases by name, made where missing. Left out are those that settle_media or a new
+    job must see to: of pending media, of media that came without the case following, and of other imports' making."""
+    names = {video.pk: name for name, video in videos.items()}
+    ours = Case.objects.filter(guideline=guideline, video__in=names)
+    found: dict[str, tuple[int, datetime]] = {}
+    known = set()
+    for video_id, pk, created_at, status, lacks_media in ours.values_list(
+        "video_id", "pk", "created_at", "status", "lacks_media"
+    ):
+        known.add(video_id)
+        media = videos[names[video_id]].media
+        pending = media is not None and (media[1] == MediaState.PENDING or status == CaseStatus.NEW)
+        if lacks_media == (media is None) and not pending:
+            found[names[video_id]] = pk, created_at
+    missing = [(pk, True) for pk, name in names.items() if pk not in known and videos[name].media is None]
+    made = insert_rows(
+        Case, ["video", "lacks_media"], missing, same={"corpus": corpus.pk, "guideline": guideline.pk},
+        returning=["video", "id", "created_at"],
+    )  # fmt: skip
+    record_ids(actor=by, verb="case.created", model=Case, ids=[pk for _, pk, _ in made])
+    return found | {names[video_id]: (pk, created_at) for video_id, pk, created_at in made}
 
 
 @transaction.atomic
@@ -74,7 +140,7 @@ def _ensure_cases(
 
 
 @transaction.atomic
-def take_answers(rows: Sequence[VideoRow], *, cases: dict[str, Case], tally: Tally) -> list[Rejection]:
+def take_answers(rows: Sequence[VideoRow], *, cases: Mapping[str, Taken], tally: Tally) -> list[Rejection]:
     """Write the answers of rows whose clips have cases; returns the answers that cannot be ones."""
     rejected: list[Rejection] = []
     wanted: list[tuple[VideoRow, GivenAnswer]] = []
@@ -86,16 +152,19 @@ def take_answers(rows: Sequence[VideoRow], *, cases: dict[str, Case], tally: Tal
                 )
             else:
                 wanted.append((row, given))
+    if not wanted:
+        return rejected
     held: dict[tuple[int, str], dict[str, bool]] = {}
     for case_id, kind, origin, created_at in Answer.objects.filter(
-        case__in={cases[row.name].pk for row, _ in wanted}, kind__in={given.kind for _, given in wanted},
+        case__in={cases[row.name].case_id for row, _ in wanted}, kind__in={given.kind for _, given in wanted},
         author_kind=AuthorKind.IMPORT,
-    ).values_list("case_id", "kind", "origin", "created_at"):  # fmt: skip
+    ).order_by().values_list("case_id", "kind", "origin", "created_at"):  # fmt: skip
         held.setdefault((case_id, kind), {})[origin] = tally.is_new(created_at)
-    new: list[Answer] = []
+    versions: dict[str, str] = {"": ""}
+    new = []
     for row, given in wanted:
-        case, origin = cases[row.name], origin_of(given.raw_text)
-        origins = held.setdefault((case.pk, given.kind), {})
+        case_id, origin = cases[row.name].case_id, origin_of(given.raw_text)
+        origins = held.setdefault((case_id, given.kind), {})
         tally.rows[given.kind][row.source] += 1
         if origin in origins:
             tally.answers["new" if origins[origin] else "known"] += 1
@@ -103,36 +172,33 @@ def take_answers(rows: Sequence[VideoRow], *, cases: dict[str, Case], tally: Tal
         tally.answers["new"] += 1
         tally.answers["changed"] += bool(origins.keys() - {ABSENT_ORIGIN})
         origins[origin] = True
-        new.append(
-            Answer(
-                case=case, kind=given.kind, state=AnswerState.VALUED, value=given.value,
-                author_kind=AuthorKind.IMPORT, origin=origin, raw_text=given.raw_text,
-                prompt_version=prompt_version(given.prompt) if given.prompt else "",
-            )
-        )  # fmt: skip
-    Answer.objects.bulk_create(new, ignore_conflicts=True)
+        if given.prompt not in versions:
+            versions[given.prompt] = prompt_version(given.prompt)
+        new.append((case_id, given.kind, given.value, origin, given.raw_text, versions[given.prompt]))
+    insert_rows(
+        Answer, ["case", "kind", "value", "origin", "raw_text", "prompt_version"], new,
+        same={"state": AnswerState.VALUED, "author_kind": AuthorKind.IMPORT},
+    )  # fmt: skip
     _note_spans(wanted, cases=cases, tally=tally)
     return rejected
 
 
 @transaction.atomic
-def keep_records(rows: Sequence[VideoRow], *, format: str, cases: dict[str, Case]) -> None:  # noqa: A002
+def keep_records(rows: Sequence[VideoRow], *, format: str, cases: Mapping[str, Taken]) -> None:  # noqa: A002
     """Keep what the files literally say of the clips that were taken; a newer reading of a file replaces an older."""
     records = {
-        (row.name, row.file): SourceRecord(
-            video_id=cases[row.name].video_id, format=format, file=row.file, row=row.row, record=row.record
-        )
+        (row.name, row.file): (cases[row.name].video_id, row.file, row.row, row.record)
         for row in rows
         if row.record is not None
     }
-    SourceRecord.objects.bulk_create(
-        records.values(), update_conflicts=True, unique_fields=["video", "format", "file"],
-        update_fields=["row", "record", "read_at"],
+    insert_rows(
+        SourceRecord, ["video", "file", "row", "record"], records.values(), same={"format": format},
+        replace=Replace(key=["video", "format", "file"], fields=["row", "record"]),
     )  # fmt: skip
 
 
 def _note_spans(
-    said: Sequence[tuple[VideoRow, GivenAnswer]], *, cases: dict[str, Case], tally: Tally
+    said: Sequence[tuple[VideoRow, GivenAnswer]], *, cases: Mapping[str, Taken], tally: Tally
 ) -> None:
     """Name spans that have no length or end before they start; take the names back where a newer import is right."""
     findings = []
@@ -166,31 +232,35 @@ def _note_spans(
 
 
 @transaction.atomic
-def take_absences(cases: Sequence[Case], *, spoilt: set[tuple[str, str]], tally: Tally) -> None:
+def take_absences(cases: Sequence[tuple[int, str]], *, spoilt: set[tuple[str, str]], tally: Tally) -> None:
     """Write "absent" for both kinds of time where the imported recognition is "no" and no time was imported.
 
-    `spoilt`: (clip name, kind) of rejected rows, which said something, so that nothing is made up in their place.
+    `cases`: id and clip's name. `spoilt`: (clip's name, kind) of rejected rows, which said something, so that nothing
+    is made up in their place.
     """
-    held: dict[tuple[int, str], Answer] = {}
-    wanted = [Kind.CRASH_RECOGNITION, *TIME_KINDS]
-    answers = Answer.objects.filter(case__in=cases, kind__in=wanted, author_kind=AuthorKind.IMPORT).order_by(
-        "id"
+    imported = Answer.objects.filter(author_kind=AuthorKind.IMPORT).order_by("id")
+    recognition = dict(
+        imported.filter(case__in=[pk for pk, _ in cases], kind=Kind.CRASH_RECOGNITION).values_list(
+            "case_id", "value"
+        )
     )
-    for answer in answers:
-        held[answer.case_id, answer.kind] = answer
+    without = [(pk, name) for pk, name in cases if recognition.get(pk) == {"label": "no"}]
+    times = {
+        (case_id, kind): (origin, created_at)
+        for case_id, kind, origin, created_at in imported.filter(
+            case__in=[pk for pk, _ in without], kind__in=TIME_KINDS
+        ).values_list("case_id", "kind", "origin", "created_at")
+    }
     new = []
-    for case in cases:
-        recognition = held.get((case.pk, Kind.CRASH_RECOGNITION))
-        if recognition is None or recognition.value != {"label": "no"}:
-            continue
+    for case_id, name in without:
         for kind in TIME_KINDS:
-            time = held.get((case.pk, kind))
-            if time is None and (case.video.name, kind) not in spoilt:
-                new.append(
-                    Answer(case=case, kind=kind, state=AnswerState.ABSENT, value=None,
-                           author_kind=AuthorKind.IMPORT, origin=ABSENT_ORIGIN)
-                )  # fmt: skip
+            time = times.get((case_id, kind))
+            if time is None and (name, kind) not in spoilt:
+                new.append((case_id, kind))
                 tally.answers["new_absent"] += 1
-            elif time is not None and time.origin == ABSENT_ORIGIN and tally.is_new(time.created_at):
+            elif time is not None and time[0] == ABSENT_ORIGIN and tally.is_new(time[1]):
                 tally.answers["new_absent"] += 1
-    Answer.objects.bulk_create(new, ignore_conflicts=True)
+    insert_rows(
+        Answer, ["case", "kind"], new,
+        same={"state": AnswerState.ABSENT, "author_kind": AuthorKind.IMPORT, "origin": ABSENT_ORIGIN},
+    )  # fmt: skip

@@ -30,9 +30,14 @@ class Tally:
 
     def video(self, video: Video) -> None:
         """Count a video once, however many rows speak of it."""
-        self._videos[video.pk] = (self.is_new(video.created_at), video.media_id is None)
-        if video.media_id is not None and video.media is not None:
-            self._media[video.media_id] = self.is_new(video.media.created_at)
+        media = (video.media.pk, video.media.created_at) if video.media is not None else None
+        self.video_of(video.pk, video.created_at, media)
+
+    def video_of(self, video_id: int, created_at: datetime, media: tuple[int, datetime] | None) -> None:
+        """The same, by id; `media`: id and time of the video's media, if it has any."""
+        self._videos[video_id] = (self.is_new(created_at), media is None)
+        if media is not None:
+            self._media[media[0]] = self.is_new(media[1])
 
     def case(self, case_id: int, created_at: datetime) -> None:
         """Count a case once."""

@@ -2,7 +2,9 @@
 
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
+from typing import Any, NamedTuple
 
 from django.db import transaction
 
@@ -18,6 +20,7 @@ from annotations.corpora.models import (
     Video,
     VideoFinding,
 )
+from crashdesk.bulk import insert_rows
 from crashdesk.jobs.models import Job, JobState
 from crashdesk.storage.files import put_content
 
@@ -70,9 +73,10 @@ def ensure_videos(corpus: Corpus, rows: Iterable[VideoRow], media: dict[str, Med
 
     `media`: by row name, already locked (see ensure_media). A video that has media keeps it; what a known video
     lacks (source, split, address, entries of its metadata, a recording better than its own name) is filled in from
-    the row, and nothing that it has is overwritten.
+    the rows, and nothing that it has is overwritten.
     """
-    wanted = {row.name: row for row in rows}
+    rows = list(rows)
+    wanted = {row.name: row for row in reversed(rows)}  # the first row that names a clip makes it
     ours = Video.objects.filter(corpus=corpus, name__in=wanted)
     known = set(ours.values_list("name", flat=True))
     Video.objects.bulk_create(
@@ -80,7 +84,7 @@ def ensure_videos(corpus: Corpus, rows: Iterable[VideoRow], media: dict[str, Med
             Video(corpus=corpus, name=row.name, source=row.source, recording=row.recording,
                   recording_origin=row.recording_origin, split=row.split, url=row.url, metadata=row.metadata,
                   media=media.get(row.name))
-            for row in wanted.values() if row.name not in known
+            for row in reversed(wanted.values()) if row.name not in known
         ],
         ignore_conflicts=True,
     )  # fmt: skip
@@ -92,29 +96,92 @@ def ensure_videos(corpus: Corpus, rows: Iterable[VideoRow], media: dict[str, Med
     for video in late:
         video.media = media[video.name]
     Video.objects.bulk_update(late, ["media"])
-    _fill_in(wanted, videos)
+    _fill_in(rows, videos)
     note_shared_media(
         corpus, [video for video in videos.values() if video.media_id is not None and video.name in media]
     )
     return videos
 
 
-def _fill_in(rows: dict[str, VideoRow], videos: dict[str, Video]) -> None:
+class PlainVideo(NamedTuple):
+    """A video that a batch of rows changes nothing of. `media`: id, state and time of its media, if it has any."""
+
+    pk: int
+    created_at: datetime
+    media: tuple[int, str, datetime] | None
+
+
+@transaction.atomic
+def plain_videos(corpus: Corpus, rows: Iterable[VideoRow]) -> dict[str, PlainVideo]:
+    """The videos of rows without bytes by name, made where missing, without locks and without an object each.
+
+    Left out is whoever needs ensure_videos: videos that have something to gain from a row, and those that another
+    import makes at this moment.
+    """
+    by_name: dict[str, list[VideoRow]] = {}
+    for row in rows:
+        by_name.setdefault(row.name, []).append(row)
+    found: dict[str, PlainVideo | None] = {}
+    for name, pk, created_at, media_id, state, stored_at, *held in Video.objects.filter(
+        corpus=corpus, name__in=by_name
+    ).values_list(
+        "name", "pk", "created_at", "media_id", "media__state", "media__created_at",
+        "source", "split", "url", "recording_origin", "metadata",
+    ):  # fmt: skip
+        media = (media_id, state, stored_at) if media_id is not None else None
+        gains = any(_gains(row, *held) for row in by_name[name])
+        found[name] = None if gains else PlainVideo(pk, created_at, media)
+    new = [
+        first
+        for name, (first, *others) in by_name.items()
+        if name not in found
+        and not any(
+            _gains(row, first.source, first.split, first.url, first.recording_origin, first.metadata)
+            for row in others
+        )
+    ]
+    names = ["name", "source", "recording", "recording_origin", "split", "url", "metadata"]
+    made = insert_rows(
+        Video,
+        names,
+        [
+            (row.name, row.source, row.recording, row.recording_origin, row.split, row.url, row.metadata)
+            for row in new
+        ],
+        same={"corpus": corpus.pk},
+        returning=["name", "id", "created_at"],
+    )
+    found |= {name: PlainVideo(pk, created_at, None) for name, pk, created_at in made}
+    return {name: video for name, video in found.items() if video is not None}
+
+
+def _gains(
+    row: VideoRow, source: str, split: str, url: str, recording_origin: str, metadata: dict[str, Any]
+) -> bool:
+    """Whether the row knows something that a video with these values lacks."""
+    return bool(
+        (row.source and not source)
+        or (row.split and not split)
+        or (row.url and not url)
+        or (recording_origin == RecordingOrigin.NAME and row.recording_origin == RecordingOrigin.FORMAT)
+        or (row.metadata and row.metadata.keys() - metadata.keys())
+    )
+
+
+def _fill_in(rows: Iterable[VideoRow], videos: dict[str, Video]) -> None:
     """Give known videos what their rows know and they do not."""
-    changed = []
-    for name, row in rows.items():
-        video = videos[name]
-        before = (video.source, video.split, video.url, video.recording, video.recording_origin)
+    changed: dict[int, Video] = {}
+    for row in rows:
+        video = videos[row.name]
+        if not _gains(row, video.source, video.split, video.url, video.recording_origin, video.metadata):
+            continue
         video.source, video.split = video.source or row.source, video.split or row.split
         video.url = video.url or row.url
         if video.recording_origin == RecordingOrigin.NAME and row.recording_origin == RecordingOrigin.FORMAT:
             video.recording, video.recording_origin = row.recording, row.recording_origin
-        more = row.metadata.keys() - video.metadata.keys()
-        video.metadata |= {key: row.metadata[key] for key in more}
-        after = (video.source, video.split, video.url, video.recording, video.recording_origin)
-        if more or before != after:
-            changed.append(video)
-    Video.objects.bulk_update(changed, FILLED_IN, batch_size=500)
+        video.metadata = row.metadata | video.metadata
+        changed[video.pk] = video
+    Video.objects.bulk_update(changed.values(), FILLED_IN, batch_size=500)
 
 
 def note_shared_media(corpus: Corpus, videos: Sequence[Video]) -> None:

@@ -7,6 +7,7 @@ from django.db import connection, models
 
 from crashdesk.accounts.models import User
 from crashdesk.audit.models import AuditEvent
+from crashdesk.bulk import insert_rows
 
 
 def record(
@@ -28,21 +29,28 @@ def record_many(
     *, actor: User | None, verb: str, subjects: Sequence[models.Model], data: dict[str, Any] | None = None
 ) -> None:
     """Append one row per subject (all of one model) in one statement. Raises RuntimeError outside a transaction."""
+    if subjects:
+        record_ids(
+            actor=actor, verb=verb, model=type(subjects[0]), ids=[one.pk for one in subjects], data=data
+        )
+
+
+def record_ids(
+    *,
+    actor: User | None,
+    verb: str,
+    model: type[models.Model],
+    ids: Sequence[int],
+    data: dict[str, Any] | None = None,
+) -> None:
+    """record_many of subjects known by id."""
     if not connection.in_atomic_block:
         raise RuntimeError("an audit row belongs in the transaction of the change it records")
-    AuditEvent.objects.bulk_create(
-        [
-            AuditEvent(
-                actor=actor.username if actor else "system",
-                verb=verb,
-                subject_type=subject._meta.model_name or "",
-                subject_id=subject.pk,
-                data=data or {},
-            )
-            for subject in subjects
-        ],
-        batch_size=1000,
-    )
+    insert_rows(
+        AuditEvent, ["subject_id"], [(pk,) for pk in ids],
+        same={"actor": actor.username if actor else "system", "verb": verb, "data": data or {},
+              "subject_type": model._meta.model_name or ""},
+    )  # fmt: skip
 
 
 def history(subject: models.Model) -> models.QuerySet[AuditEvent]:
