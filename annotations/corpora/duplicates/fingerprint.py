@@ -21,8 +21,6 @@ from PIL import Image
 from annotations.corpora.duplicates.sampling import Pictures, sample, without_bars
 from annotations.corpora.media.timemap import TimeMap
 
-METHOD: Final = "dhash256-grey16/1"
-"""Only fingerprints of one method are compared. Change it with anything that changes what is stored."""
 HASH_SIDE: Final = 16
 BITS: Final = HASH_SIDE * HASH_SIDE
 WORDS: Final = BITS // 64

@@ -4,7 +4,8 @@ from collections import OrderedDict
 from collections.abc import Callable, Set
 from typing import Final
 
-from annotations.corpora.duplicates.fingerprint import METHOD, ClipPrint
+from annotations.corpora.duplicates import METHOD
+from annotations.corpora.duplicates.fingerprint import ClipPrint
 from annotations.corpora.duplicates.matching import Alignment, align
 from annotations.corpora.duplicates.search import Pair, candidates, key_hashes
 from annotations.corpora.models import Fingerprint, MediaState

@@ -1,49 +1,26 @@
-"""Fingerprints of media: who needs one, and making it in a child process that can be killed."""
+"""Fingerprints of media: made in a child process that can be killed."""
 
 import threading
-from collections.abc import Collection
 from typing import Any, Final
 
 from django.conf import settings
-from django.db import transaction
 
-from annotations.corpora.duplicates.fingerprint import METHOD, make_fingerprint
+from annotations.corpora.duplicates import METHOD
+from annotations.corpora.duplicates.fingerprint import make_fingerprint
 from annotations.corpora.media.findings import MediaError
 from annotations.corpora.media.isolate import Isolated
 from annotations.corpora.models import Fingerprint, Media, MediaState, Severity, Video, VideoFinding
-from crashdesk.accounts.models import User
-from crashdesk.jobs.models import Job
 from crashdesk.jobs.running import Running
-from crashdesk.jobs.services import enqueue_many
 from crashdesk.storage.files import local_path
 
 NO_FINGERPRINT: Final = "no_fingerprint"
 _threads = threading.local()
 
 
-@transaction.atomic
-def enqueue_fingerprints(media_ids: Collection[int], *, by: User | None, group: str = "") -> list[Job]:
-    """Queue a job "fingerprint" for each of these media that has none of today's method. They run in queue media."""
-    known = Fingerprint.objects.filter(media__in=media_ids, method=METHOD).values_list("media_id", flat=True)
-    missing = sorted(set(media_ids) - set(known))
-    return enqueue_many(
-        "fingerprint", [{"media_id": media_id} for media_id in missing], by=by, group=group, priority=1
-    )
-
-
 def fingerprint_work(running: Running) -> dict[str, Any]:
     """The job "fingerprint", args {"media_id"}. Safe to start again: a fingerprint of today's method is kept."""
     media_id = running.job.args["media_id"]
     return {"media_id": media_id, "made": make_for(media_id)}
-
-
-def missing_media(corpus_id: int | None = None) -> list[int]:
-    """Ids of ready media, of one corpus or of all, that have no fingerprint of today's method."""
-    shown = Video.objects.filter(media__state=MediaState.READY)
-    if corpus_id is not None:
-        shown = shown.filter(corpus=corpus_id)
-    ids = shown.exclude(media__fingerprint__method=METHOD).values_list("media_id", flat=True)
-    return sorted({media_id for media_id in ids if media_id is not None})
 
 
 def make_for(media_id: int) -> bool:

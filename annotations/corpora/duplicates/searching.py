@@ -5,11 +5,12 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any, Final
 
-from django.db import connection, transaction
+from django.db import transaction
 
 from annotations.corpora.duplicates.clustering import Group, Grouping, Link, group
 from annotations.corpora.duplicates.linking import Progress, find_links
 from annotations.corpora.duplicates.matching import Alignment
+from annotations.corpora.duplicates.queueing import lock_clusters
 from annotations.corpora.duplicates.search import Pair
 from annotations.corpora.duplicates.settling import BEFORE, edited_clusters, settle
 from annotations.corpora.models import (
@@ -21,13 +22,10 @@ from annotations.corpora.models import (
 )
 from crashdesk.accounts.models import User
 from crashdesk.audit.services import record_many
-from crashdesk.jobs.models import Job
 from crashdesk.jobs.running import Running
-from crashdesk.jobs.services import enqueue_once
 
 _EXACT: Final = 2.0
 _EARLIER: Final = 3.0
-_LOCK: Final = "crashdesk.duplicates"
 
 
 @dataclass(frozen=True)
@@ -47,11 +45,6 @@ class Outcome:
             "pairs": self.pairs, "clusters": self.clusters, "members": self.members, "created": len(self.created),
             "ended": len(self.ended), "changed": len(self.changed), "to_merge": self.to_merge[:100],
         }  # fmt: skip
-
-
-def start_search(*, corpus_id: int | None, by: User | None) -> Job:
-    """Queue a search for the near duplicates of a corpus's videos, or of all; the one that waits already, if any."""
-    return enqueue_once("cluster", {"corpus_id": corpus_id}, by=by, group="duplicates")
 
 
 def cluster_work(running: Running) -> dict[str, Any]:
@@ -77,8 +70,7 @@ def apply_links(links: Mapping[Pair, Alignment], *, partial: bool, by: User | No
 
     `partial`: the links are not all there are, so members of a cluster stay together.
     """
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_advisory_xact_lock(hashtext(%s))", [_LOCK])
+    lock_clusters()
     members = list(DuplicateMember.objects.select_for_update().order_by("video_id"))
     earlier: dict[int, set[int]] = {}
     for member in members:
