@@ -25,7 +25,7 @@ SHOWN_EVENTS = 12
 FAILURES_FOR = timedelta(hours=24)
 BULK = {"prediction_run", "import"}
 """Groups that hold a job per case or clip; the jobs of any other group are shown one by one."""
-OPEN = [JobState.QUEUED, JobState.RUNNING]
+OPEN = [JobState.QUEUED, JobState.PAUSED, JobState.RUNNING]
 IN_REVIEW = [
     CaseStatus.IN_REVIEW, CaseStatus.SUBMITTED, CaseStatus.RETURNED, CaseStatus.DISPUTED, CaseStatus.ADJUDICATING,
 ]  # fmt: skip

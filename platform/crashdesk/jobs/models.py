@@ -9,6 +9,7 @@ class JobState(models.TextChoices):
     """Stored in the database: never rename one without a migration."""
 
     QUEUED = "queued"
+    PAUSED = "paused"
     RUNNING = "running"
     DONE = "done"
     FAILED = "failed"

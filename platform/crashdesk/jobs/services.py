@@ -26,6 +26,7 @@ logger = logging.getLogger(__name__)
 RETRY_WAIT_SECONDS = 2
 WAKE_AGAIN_SECONDS = 10
 ENDED = [JobState.DONE, JobState.FAILED, JobState.CANCELLED]
+WAITING = [JobState.QUEUED, JobState.PAUSED]
 
 
 @transaction.atomic
@@ -115,9 +116,31 @@ def fail(job: Job, error: BaseException) -> bool:
         summary = error.message if isinstance(error, Problem) else text
         return _end_undone(job, _held(job), JobState.FAILED, error=summary)
     return bool(_held(job).update(
-        state=JobState.QUEUED, token=None, lease_until=None, error=text,
+        state=_waits_as(job), token=None, lease_until=None, error=text,
         not_before=timezone.now() + timedelta(seconds=RETRY_WAIT_SECONDS * job.attempts),
     ))  # fmt: skip
+
+
+def _waits_as(job: Job) -> JobState:
+    """How a job that must be tried again waits: paused where its group is, so that a pause holds all of it."""
+    paused = bool(job.group) and Job.objects.filter(group=job.group, state=JobState.PAUSED).exists()
+    return JobState.PAUSED if paused else JobState.QUEUED
+
+
+def pause_group(group: str) -> int:
+    """Hold the waiting jobs of a group; those that run go on to their end. Returns how many are held now."""
+    return Job.objects.filter(group=group, state=JobState.QUEUED).update(state=JobState.PAUSED)
+
+
+@transaction.atomic
+def resume_group(group: str) -> int:
+    """Let the held jobs of a group wait for a worker again, from where they were. Returns how many."""
+    held = Job.objects.filter(group=group, state=JobState.PAUSED)
+    queues = set(held.order_by().values_list("queue", flat=True).distinct())
+    resumed = held.update(state=JobState.QUEUED, woken_at=timezone.now())
+    for queue in queues:
+        transaction.on_commit(partial(wake, queue))
+    return resumed
 
 
 def _end_undone(job: Job, rows: QuerySet[Job], state: JobState, *, error: str) -> bool:
@@ -137,7 +160,7 @@ def _end_undone(job: Job, rows: QuerySet[Job], state: JobState, *, error: str) -
 def cancel(job_id: int, *, by: User | None) -> Job:
     """Stop a job: at once when it waits, at its next checkpoint when it runs. Raises Problem when it has ended."""
     job = Job.objects.get(pk=job_id)
-    waiting = Job.objects.filter(pk=job_id, state=JobState.QUEUED)
+    waiting = Job.objects.filter(pk=job_id, state__in=WAITING)
     if not _end_undone(job, waiting, JobState.CANCELLED, error="") and not Job.objects.filter(
         pk=job_id, state=JobState.RUNNING
     ).update(cancel_requested=True):
@@ -211,7 +234,7 @@ def _revive(job_id: int) -> bool:
         error = f"set aside: the worker died {job.attempts} times on this job\n{job.error}"
         _end_undone(job, row, JobState.FAILED, error=error)
     else:
-        row.update(state=JobState.QUEUED, token=None, lease_until=None, woken_at=None)
+        row.update(state=_waits_as(job), token=None, lease_until=None, woken_at=None)
     return True
 
 

@@ -315,3 +315,27 @@ def test_progress_inside_a_transaction_is_seen_while_it_lasts(probe: Probe) -> N
     with Running(job) as running, transaction.atomic(), ThreadPoolExecutor(1) as elsewhere:
         running.progress_in_transaction(3, 7, "three of seven")
         wait_until(lambda: elsewhere.submit(look).result())
+
+
+def test_a_paused_group_is_not_claimed_until_it_is_resumed(probe: Probe) -> None:
+    for _ in range(3):
+        queue_one(group="run:1")
+    other = queue_one(group="run:2")
+    running = claim()
+    assert services.pause_group("run:1") == 2
+    assert claim() == other
+    assert services.claim_next("data") is None
+    probe.error = RuntimeError("try again")
+    perform(running)
+    running.refresh_from_db()
+    assert running.state == JobState.PAUSED, "a retry waits with its group"
+    assert services.resume_group("run:1") == 3
+    assert claim().group == "run:1"
+
+
+def test_a_paused_job_can_be_cancelled(probe: Probe) -> None:
+    job = queue_one(group="run:1")
+    services.pause_group("run:1")
+    assert services.cancel_group("run:1", by=None) == 1
+    job.refresh_from_db()
+    assert (job.state, probe.gave_up) == (JobState.CANCELLED, [job.pk])
