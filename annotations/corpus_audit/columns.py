@@ -69,7 +69,8 @@ class ClipFacts:
 
     `declared_duration_us`, `declared_frames`: what the imported record says of the clip's length.
     `inconsistent`: what the reader of the record found contradictory in it, one sentence each.
-    `version_split`: its split in the corpus's newest dataset version.
+    `version_split`: its split in the corpus's newest dataset version. `place_us`: where in its recording it lies,
+    from and up to.
     """
 
     video: int
@@ -95,6 +96,7 @@ class ClipFacts:
     declared_duration_us: int | None = None
     declared_frames: int | None = None
     inconsistent: tuple[str, ...] = ()
+    place_us: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +157,8 @@ class Columns:
     start_us: Ints
     end_us: Ints
     onset_us: Ints
+    place_from_us: Ints
+    place_to_us: Ints
     inconsistent: Mapping[int, tuple[str, ...]]
     elsewhere: tuple[Elsewhere, ...]
     recordings_elsewhere: Mapping[int, tuple[str, ...]]
@@ -305,6 +309,8 @@ class Builder:
             declared_frames=ints("declared_frames"), states=states, ranks=ranks,
             labels=label_of[text[:, RECOGNITION]], texts=(description, cause, prevention),
             start_us=start[:, SPAN], end_us=end[:, SPAN], onset_us=start[:, ONSET],
+            place_from_us=np.fromiter((c.place_us[0] if c.place_us else UNKNOWN for c in clips), np.int64, count),
+            place_to_us=np.fromiter((c.place_us[1] if c.place_us else UNKNOWN for c in clips), np.int64, count),
             inconsistent={row: clip.inconsistent for row, clip in enumerate(clips) if clip.inconsistent},
             elsewhere=elsewhere, recordings_elsewhere=shared, inputs_hash="",
         )  # fmt: skip

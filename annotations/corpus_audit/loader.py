@@ -28,6 +28,7 @@ _CLIP: Final = (
     "media__container", "media__codec", "media__width", "media__height", "media__fps_num", "media__fps_den",
     "media__variable_rate", "media__duration_us", "media__frame_count",
     "metadata__declared", "metadata__inconsistent",
+    "metadata__start_frame_in_recording", "metadata__end_frame_in_recording",
 )  # fmt: skip
 
 
@@ -96,7 +97,7 @@ def _clip(
     clusters: Mapping[int, str],
 ) -> ClipFacts:
     (video, name, source, recording, origin, split, sha256, state, container, codec, width, height, num, den,
-     uneven, duration, frames, declared, inconsistent) = row  # fmt: skip
+     uneven, duration, frames, declared, inconsistent, place_from, place_to) = row  # fmt: skip
     case, excluded = cases.get(video, (None, False))
 
     def one(word: str | None) -> str:
@@ -109,20 +110,35 @@ def _clip(
         sha256=sha256 or "", media_state=one(state), container=one(container), codec=one(codec), width=width,
         height=height, rate=(num, den) if num and den else None, variable_rate=bool(uneven), duration_us=duration,
         frames=frames, declared_duration_us=declared_us, declared_frames=declared_frames,
-        inconsistent=_messages(inconsistent),
+        inconsistent=_messages(inconsistent), place_us=_place(declared, place_from, place_to),
     )  # fmt: skip
+
+
+def _rate(declared: Any) -> Fraction | None:
+    """Frames per second of a record's {"fps": [10, 1], …}; None where it says none."""
+    fps = declared.get("fps") if isinstance(declared, dict) else None
+    if not (isinstance(fps, list) and len(fps) == 2 and all(_positive(part) for part in fps)):
+        return None
+    return Fraction(fps[0], fps[1])
 
 
 def _declared(declared: Any) -> tuple[int | None, int | None]:
     """(microseconds, frames) of a record's {"frames": 50, "fps": [10, 1], …}; None for what it does not say."""
     if not isinstance(declared, dict):
         return None, None
-    frames, fps = declared.get("frames"), declared.get("fps")
-    if not isinstance(frames, int) or not _positive(frames):
-        return None, None
-    if not (isinstance(fps, list) and len(fps) == 2 and all(_positive(part) for part in fps)):
-        return None, frames
-    return round(Fraction(frames * 1_000_000) * Fraction(fps[1], fps[0])), frames
+    frames, length, rate = declared.get("frames"), declared.get("duration_us"), _rate(declared)
+    frames = frames if _positive(frames) else None
+    if _positive(length):
+        return length, frames
+    return (round(frames * 1_000_000 / rate) if frames and rate else None), frames
+
+
+def _place(declared: Any, first: Any, end: Any) -> tuple[int, int] | None:
+    """Microseconds of its recording from which and up to which a clip was cut, by its record's frames."""
+    rate = _rate(declared)
+    if rate is None or not _positive(end) or not (first == 0 or _positive(first)) or end <= first:
+        return None
+    return round(first * 1_000_000 / rate), round(end * 1_000_000 / rate)
 
 
 def _positive(value: Any) -> bool:

@@ -13,6 +13,7 @@ from annotations.corpus_audit.findings import ERROR, INFO, WARNING, Finding, exa
 TRAINING: Final = ("train", "training")
 _JUDGING: Final = ("test", "testing", "val", "valid", "validation", "dev", "eval")
 SHOWN_GROUPS: Final = 50
+NEAR_US: Final = 1_000_000
 
 
 def check(columns: Columns) -> Iterator[Finding]:
@@ -48,6 +49,7 @@ def _straddling(
         if not len(shared):
             continue
         rows = rows_of(in_judged & np.isin(groups, shared))
+        near = _nearness(columns, groups, rows, rows_of(in_other & np.isin(groups, shared)))
         total = int((splits.codes == judged).sum())
         count = len(rows)
         yield Finding(
@@ -59,18 +61,49 @@ def _straddling(
             sentence=(
                 f"{count:,} of the {some(total, 'clip')} in {names[judged]} {what} in {names[other]} "
                 f"({percent(count / total)}, splits {phrase}): a score on {names[judged]} counts what a model that "
-                f"was given {names[other]} has seen."
+                f"was given {names[other]} has seen.{_near_words(near, names[other])}"
             ),
             action=(
                 "Split anew so that all clips of the same footage stay together; freezing a dataset version does that."
             ),
             examples=examples(columns, rows, (_group_name(columns, code, int(groups[row])) for row in rows)),
             data={
-                "judged": names[judged], "other": names[other], "groups": len(shared),
+                "judged": names[judged], "other": names[other], "groups": len(shared), **near,
                 "largest": _largest(columns, code, groups, in_judged, in_other, shared),
             },
             rows=rows,
         )  # fmt: skip
+
+
+def _nearness(columns: Columns, groups: Codes, judged: Ints, other: Ints) -> dict[str, int]:
+    """Of the judged clips whose place in the recording is known: how many overlap a clip of the other split from the same
+    recording, and how many lie within NEAR_US of one. Empty where no places are known.
+    """
+    start, end = columns.place_from_us, columns.place_to_us
+    judged, other = judged[end[judged] != UNKNOWN], other[end[other] != UNKNOWN]
+    if not len(judged) or not len(other):
+        return {}
+    by_group: dict[int, tuple[Ints, Ints]] = {}
+    other = other[np.lexsort((start[other], groups[other]))]
+    for part in np.split(other, np.flatnonzero(np.diff(groups[other])) + 1):
+        by_group[int(groups[part[0]])] = start[part], np.maximum.accumulate(end[part])
+    overlapping = near = 0
+    for row in judged.tolist():
+        starts, ends = by_group.get(int(groups[row]), (start[:0], end[:0]))
+        after = int(np.searchsorted(starts, end[row]))  # these begin no earlier than this clip ends
+        gaps = [int(start[row] - ends[after - 1])] if after else []
+        gaps += [int(starts[after] - end[row])] if after < len(starts) else []
+        gap = min(gaps, default=NEAR_US + 1)
+        overlapping += gap < 0
+        near += gap <= NEAR_US
+    return {"placed": len(judged), "within_a_second": near, "overlapping": overlapping}
+
+
+def _near_words(near: dict[str, int], other: str) -> str:
+    if not near.get("within_a_second"):
+        return ""
+    overlap = f", {near['overlapping']:,} overlap it" if near["overlapping"] else ""
+    return f" {near['within_a_second']:,} of them lie within a second of a clip of {other}{overlap}."
 
 
 def _training_rank(name: str) -> int:

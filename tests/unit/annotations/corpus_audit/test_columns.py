@@ -91,6 +91,7 @@ def test_the_hash_knows_neither_order_nor_database_ids(order: list[int], offset:
         {"excluded": True}, {"sha256": "00"}, {"media_state": "ready"}, {"width": 2}, {"rate": (25, 1)},
         {"duration_us": 3}, {"declared_duration_us": 3}, {"inconsistent": ("x",)}, {"name": "other"},
         {"recording_origin": "person"},
+        {"place_us": (0, 1)},
     ],
 )  # fmt: skip
 def test_the_hash_sees_every_fact(change: dict) -> None:  # type: ignore[type-arg]

@@ -1,14 +1,19 @@
 """What the audit says by itself of the published data. The numbers stand here and nowhere in the code."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from annotations.cases.intake import run_import
+from annotations.corpora.importers.formats import FORMATS
 from annotations.corpora.models import Corpus
 from annotations.corpora.services import begin_import
 from annotations.corpus_audit.auditing import audit_corpus
+from annotations.corpus_audit.models import CorpusAudit
 from tests.shared_data import shared
+
+pytestmark = [pytest.mark.django_db, pytest.mark.slow]
 
 
 def finding(report: dict[str, Any], code: str, subject: str = "") -> dict[str, Any]:
@@ -16,15 +21,16 @@ def finding(report: dict[str, Any], code: str, subject: str = "") -> dict[str, A
     return dict(found)
 
 
-@pytest.mark.django_db
-@pytest.mark.slow
-def test_crashchat_val() -> None:
-    run = begin_import(
-        corpus_name="CrashChat val", format="crashchat", path=shared("data", "crashchat"), by=None
-    )
+def audited(format: str, path: Path) -> CorpusAudit:  # noqa: A002
+    run = begin_import(corpus_name=f"real {format}", format=format, path=path, by=None)
     run_import(run.pk, progress=lambda *_: None)
     audit, new = audit_corpus(Corpus.objects.get(), by=None)
     assert new
+    return audit
+
+
+def test_crashchat_val() -> None:
+    audit = audited("crashchat", shared("data", "crashchat"))
     report = audit.report
     source = finding(report, "source_answers", "crash_recognition")
     assert (source["count"], source["total"], source["severity"]) == (1838, 1838, "error")
@@ -45,3 +51,15 @@ def test_crashchat_val() -> None:
     assert (told["count"], told["total"]) == (1108, 1139)
     assert not [f for f in report["findings"] if f["code"] == "answers_missing"]
     assert finding(report, "media_missing")["count"] == 1838
+
+
+@pytest.mark.skipif("dota" not in FORMATS, reason="the DoTA format is not listed yet")
+def test_dota() -> None:
+    report = audited("dota", shared("data", "annotations", "dota")).report
+    leak = finding(report, "recording_straddles_splits", "published: val and train")
+    assert (leak["count"], leak["total"], leak["severity"]) == (1400, 1402, "error")
+    assert (leak["data"]["within_a_second"], leak["data"]["overlapping"]) == (882, 0)
+    record = finding(report, "record_inconsistent")
+    assert [example["name"] for example in record["examples"]] == ["gXezhrOijmQ_004598"]
+    beyond = finding(report, "span_beyond_clip", "crash_localization")
+    assert [example["name"] for example in beyond["examples"]] == ["gXezhrOijmQ_004598"]

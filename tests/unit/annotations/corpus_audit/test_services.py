@@ -113,6 +113,7 @@ def test_media_metadata_clusters_versions_and_other_corpora_are_read(lead: User)
         metadata={
             "declared": {"frames": 50, "fps": [10, 1], "end_frame": 60},
             "inconsistent": [{"fields": ["end_frame"], "message": "ends after its last frame"}],
+            "start_frame_in_recording": 0, "end_frame_in_recording": 50,
         },
     )  # fmt: skip
     second = make_video(corpus, name="b", media=None, recording="own", recording_origin="name")
@@ -125,6 +126,7 @@ def test_media_metadata_clusters_versions_and_other_corpora_are_read(lead: User)
     columns = load(corpus)
     assert columns.duration_us.tolist() == [4_000_000, -1]
     assert columns.declared_duration_us.tolist() == [5_000_000, -1]
+    assert (columns.place_from_us.tolist(), columns.place_to_us.tolist()) == ([0, -1], [5_000_000, -1])
     assert columns.inconsistent == {0: ("ends after its last frame",)}
     assert columns.recording_known.tolist() == [True, False]
     assert [columns.cluster[0], columns.cluster[1]] == ["", "Ours: b"]

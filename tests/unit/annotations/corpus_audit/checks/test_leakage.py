@@ -27,6 +27,26 @@ def test_a_recording_in_two_splits_is_counted_on_the_judged_side() -> None:
     assert finding.data["largest"] == [["r1", 2, 1]]
 
 
+def test_neighbours_in_time_are_counted_where_the_place_in_the_recording_is_known() -> None:
+    second = 1_000_000
+    made = [
+        clip("train", "r1", place_us=(10 * second, 20 * second)),
+        clip("train", "r1", place_us=(12 * second, 14 * second)),
+        clip("val", "r1", place_us=(21 * second, 25 * second)),  # a second after
+        clip("val", "r1", place_us=(19 * second, 25 * second)),  # overlaps
+        clip("val", "r1", place_us=(5 * second, 9 * second)),  # a second before
+        clip("val", "r1", place_us=(0, 8 * second)),  # far
+        clip("val", "r1"),  # unknown
+        clip("train", "r2", place_us=(0, second)),
+        clip("val", "r2", place_us=(5 * second, 6 * second)),
+    ]
+    (finding,) = check(columns(made))
+    assert finding.count == 6
+    placed = {"placed": 5, "within_a_second": 3, "overlapping": 1}
+    assert {name: finding.data[name] for name in placed} == placed
+    assert "3 of them lie within a second of a clip of train, 1 overlap it." in finding.sentence
+
+
 def test_a_clips_own_name_is_no_recording() -> None:
     made = [clip("train", "same", recording_origin="name"), clip("val", "same", recording_origin="name")]
     assert list(check(columns(made))) == []
