@@ -17,6 +17,7 @@ urlpatterns = [
     path("api/", include("annotations.corpora.uploads.urls")),
     path("api/", include("annotations.corpora.duplicates.urls")),
     path("api/", include("annotations.corpora.buckets.urls")),
+    path("api/", include("annotations.corpora.tables.urls")),
     path(
         "api/", include("annotations.reviews.urls")
     ),  # before cases: /cases/approve is not a case named "approve"
