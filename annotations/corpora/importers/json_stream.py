@@ -1,0 +1,154 @@
+"""Rows of a JSON file one at a time, in bounded memory, whatever the file holds.
+
+ijson's C parser is fast, but two kinds of hostile files end the process instead of raising: an integer of more than
+4,300 digits (a crash: Python's limit on int() is not checked, seen in ijson 3.6.0) and brackets nested a hundred
+thousand deep (the path of each level is kept, so memory grows with the square of the depth). `Guarded` looks at the
+bytes before the parser does and raises first.
+"""
+
+import re
+from collections.abc import Iterator
+from decimal import Decimal
+from typing import Any, BinaryIO, Final
+
+import ijson
+
+from annotations.corpora.importers.rows import BadField, Rejection
+
+MAX_DEPTH: Final = 32
+MAX_DIGITS: Final = 1000
+MAX_ROW_BYTES: Final = 64 * 1024 * 1024
+
+_MARK: Final = b"\xef\xbb\xbf"
+_WHITE: Final = b" \t\r\n"
+_DIGITS: Final = re.compile(rb"[0-9]{%d}" % (MAX_DIGITS + 1))
+_ESCAPED: Final = re.compile(rb"\\[\s\S]")
+_NOT_BRACKETS: Final = bytes(set(range(256)) - set(b"[]{}"))
+_MAX_EXPONENT: Final = 400
+
+
+class Unreadable(ValueError):
+    """The JSON cannot be read on from here."""
+
+
+class Guarded:
+    """A stream that a JSON parser may read: Unreadable where going on would endanger the process."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self._stream = stream
+        self._depth = 0
+        self._in_string = False
+        self._held = b""
+        self._tail = b""
+        self._row_bytes = 0
+
+    def read(self, size: int = -1) -> bytes:
+        """The next bytes, after a look at them."""
+        chunk = self._stream.read(size)
+        seen = self._tail + chunk
+        if _DIGITS.search(seen):
+            raise Unreadable(f"a number of more than {MAX_DIGITS} digits")
+        self._tail = seen[-MAX_DIGITS:]
+        self._measure(chunk)
+        return chunk
+
+    def _measure(self, chunk: bytes) -> None:
+        """Follow the nesting of brackets, and how long the row under way is."""
+        data = self._held + chunk
+        open_escape = (len(data) - len(data.rstrip(b"\\"))) % 2
+        data, self._held = (data[:-1], b"\\") if open_escape else (data, b"")
+        between_rows = False
+        for index, part in enumerate(_ESCAPED.sub(b"", data).split(b'"')):
+            if index:
+                self._in_string = not self._in_string
+            if self._in_string:
+                continue
+            between_rows = between_rows or self._depth <= 1
+            for bracket in part.translate(None, _NOT_BRACKETS):
+                self._depth += 1 if bracket in b"[{" else -1
+                between_rows = between_rows or self._depth <= 1
+                if self._depth > MAX_DEPTH:
+                    raise Unreadable(f"brackets nested more than {MAX_DEPTH} deep")
+        self._row_bytes = 0 if between_rows else self._row_bytes + len(chunk)
+        if self._row_bytes > MAX_ROW_BYTES:
+            raise Unreadable(f"a row of more than {MAX_ROW_BYTES >> 20} MiB")
+
+
+def entries(stream: BinaryIO, *, file: str) -> Iterator[tuple[int, str, Any] | Rejection]:
+    """The entries of a JSON object as (row from 1, key, value); at most one Rejection, the last, of the whole file.
+
+    A key that occurs twice comes twice. Values are plain: see `plain`; one that is not is a BadField in its place.
+    """
+    yield from _rows(stream, file=file, opening=b"{", what="object")
+
+
+def items(stream: BinaryIO, *, file: str) -> Iterator[tuple[int, Any] | Rejection]:
+    """The items of a JSON list as (row from 1, value); else like `entries`."""
+    for found in _rows(stream, file=file, opening=b"[", what="list"):
+        yield found if isinstance(found, Rejection) else (found[0], found[2])
+
+
+def plain(value: Any) -> Any:
+    """A parsed value with int and float for Decimal. BadField for a number that has no place in a float."""
+    if isinstance(value, dict):
+        return {key: plain(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [plain(item) for item in value]
+    if isinstance(value, Decimal):
+        if not value.is_finite() or (value and abs(value.adjusted()) > _MAX_EXPONENT):
+            raise BadField("", "holds a number too large or too small to be stored")
+        number = float(value)
+        if number in (float("inf"), float("-inf")):
+            raise BadField("", "holds a number too large or too small to be stored")
+        return number
+    return value
+
+
+def _rows(
+    stream: BinaryIO, *, file: str, opening: bytes, what: str
+) -> Iterator[tuple[int, str, Any] | Rejection]:
+    first = _first_character(stream)
+    if first != opening:
+        found = f"it begins with {first.decode(errors='replace')!r}" if first else "it is empty"
+        yield Rejection(file, None, "", f"not a JSON {what}: {found}")
+        return
+    guarded = Guarded(stream)
+    found_rows: Iterator[Any] = (
+        ijson.kvitems(guarded, "")
+        if opening == b"{"
+        else (("", value) for value in ijson.items(guarded, "item"))
+    )
+    row = 0
+    while True:
+        try:
+            key, value = next(found_rows)
+        except StopIteration:
+            return
+        except (ijson.JSONError, Unreadable, UnicodeDecodeError, ArithmeticError) as error:
+            yield Rejection(file, row + 1, "", f"the JSON breaks here, the rest is not read: {_why(error)}")
+            return
+        row += 1
+        try:
+            yield row, key, plain(value)
+        except BadField as problem:
+            yield row, key, problem
+
+
+def _why(error: Exception) -> str:
+    """The parser's first line; the C parser hands over bytes, the decimal module classes."""
+    if isinstance(error, ArithmeticError):
+        return "a number that is out of all bounds"
+    text = error.args[0] if error.args else error
+    if isinstance(text, bytes):
+        text = text.decode(errors="replace")
+    return str(text).strip().split("\n")[0].replace("\x00", "?")[:200]
+
+
+def _first_character(stream: BinaryIO) -> bytes:
+    """The first byte that is neither byte order mark nor white space; the stream is left before it."""
+    start = len(_MARK) if stream.read(len(_MARK)) == _MARK else 0
+    stream.seek(start)
+    while (first := stream.read(1)) and first in _WHITE:
+        start += 1
+    stream.seek(start)
+    return first
