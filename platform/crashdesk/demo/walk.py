@@ -186,8 +186,8 @@ class Walk:
 
     # --- helpers ------------------------------------------------------------------------------------------
 
-    def _wait_for(self, job_id: int) -> None:
-        self.client.wait_for_job(
+    def _wait_for(self, job_id: int) -> dict[str, Any]:
+        return self.client.wait_for_job(
             job_id,
             report=lambda job: self.console.progress(
                 job["progress_done"], job["progress_total"], job["message"]
