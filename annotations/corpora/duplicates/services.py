@@ -6,7 +6,7 @@ A newer act overrules older ones: who adds a video that was once taken out withd
 from collections.abc import Collection, Sequence
 
 from django.db import transaction
-from django.db.models import Exists, OuterRef, Q, QuerySet
+from django.db.models import Exists, OuterRef, Q
 from django.utils import timezone
 
 from annotations.corpora.duplicates.queueing import lock_clusters
@@ -86,21 +86,14 @@ def remove_member(*, cluster_id: int, video_id: int, reason: str, by: User) -> D
             "not_a_member", f"Video {video_id} is not in cluster {cluster_id}.",
             fields={"video": ["is not in the cluster"]}, status=400,
         )  # fmt: skip
-    others = [member for member in members if member.video_id != video_id]
-    for member in others:
-        _judge(video_id, member.video_id, same=False, reason=reason, by=by)
-    ends = len(others) < 2
-    left = [*leaving, *(others if ends else ())]
+    others = [member.video_id for member in members if member.video_id != video_id]
+    for other in others:
+        _judge(video_id, other, same=False, reason=reason, by=by)
     record(
         actor=by, verb="duplicate_cluster.member_removed", subject=cluster,
-        data={"video": video_id, "others": [member.video_id for member in others], "ended": ends, "reason": reason},
+        data={"video": video_id, "others": others, "reason": reason},
     )  # fmt: skip
-    DuplicateMember.objects.filter(pk__in=[member.pk for member in left]).delete()
-    settle(clusters=[] if ends else [cluster.pk], left=left, by=by)
-    if ends:
-        cluster.delete()
-        return None
-    return cluster
+    return _without(cluster, leaving, by=by)
 
 
 @transaction.atomic
@@ -145,7 +138,7 @@ def merge(*, cluster_ids: Collection[int], reason: str, by: User) -> DuplicateCl
         _judge(held[target.pk][0], held[cluster.pk][0], same=True, reason=reason, by=by)
         together += held[cluster.pk]
         record(actor=by, verb="duplicate_cluster.merged_away", subject=cluster, data={"into": target.pk})
-    DuplicateMember.objects.filter(cluster__in=others).update(cluster=target, added_by=by)
+    DuplicateMember.objects.filter(cluster__in=others).update(cluster=target)
     DuplicateCluster.objects.filter(pk__in=[cluster.pk for cluster in others]).delete()
     record(
         actor=by, verb="duplicate_cluster.merged", subject=target,
@@ -157,9 +150,10 @@ def merge(*, cluster_ids: Collection[int], reason: str, by: User) -> DuplicateCl
 
 @transaction.atomic
 def withdraw_verdict(*, verdict_id: int, by: User) -> None:
-    """Forget what a person said of two videos. The next search decides anew; until then clusters stay as they are.
+    """Forget what a person said of two videos. Problem verdict_missing.
 
-    A video that was put into a cluster by that word counts as found by the search again. Problem verdict_missing.
+    A video that was put into its cluster by that word alone leaves it; one that a search had found stays, and the next
+    search decides anew.
     """
     lock_clusters()
     verdict = DuplicateVerdict.objects.select_for_update().filter(pk=verdict_id).first()
@@ -171,9 +165,34 @@ def withdraw_verdict(*, verdict_id: int, by: User) -> None:
         data={"videos": pair, "same": verdict.same, "reason": verdict.reason},
     )  # fmt: skip
     verdict.delete()
-    said = _verdicts_on(pair).filter(same=True).values_list("first_id", "second_id")
+    on_them = Q(first__in=pair) | Q(second__in=pair)
+    said = DuplicateVerdict.objects.filter(on_them, same=True).values_list("first_id", "second_id")
     spoken_for = {video for judged in said for video in judged}
-    DuplicateMember.objects.filter(video__in=set(pair) - spoken_for).update(added_by=None)
+    by_hand = DuplicateMember.objects.filter(video__in=set(pair) - spoken_for, added_by__isnull=False)
+    by_hand.filter(evidence__has_key="nearest").update(added_by=None)
+    leaving: dict[int, list[DuplicateMember]] = {}
+    for member in by_hand.exclude(evidence__has_key="nearest").order_by("video_id"):
+        leaving.setdefault(member.cluster_id, []).append(member)
+    for cluster_id, found in sorted(leaving.items()):
+        _without(_cluster(cluster_id), found, by=by)
+
+
+def _without(
+    cluster: DuplicateCluster, leaving: Sequence[DuplicateMember], *, by: User
+) -> DuplicateCluster | None:
+    """The cluster without these members; None where fewer than two are left, and so it ended."""
+    ids = {member.pk for member in leaving}
+    staying = [member for member in cluster.members.order_by("video_id") if member.pk not in ids]
+    ends = len(staying) < 2
+    left = [*leaving, *(staying if ends else ())]
+    DuplicateMember.objects.filter(pk__in=[member.pk for member in left]).delete()
+    settle(clusters=[] if ends else [cluster.pk], left=left, by=by)
+    if not ends:
+        return cluster
+    record(actor=by, verb="duplicate_cluster.dissolved", subject=cluster,
+           data={"left": [member.video_id for member in left]})  # fmt: skip
+    cluster.delete()
+    return None
 
 
 def _cluster(cluster_id: int) -> DuplicateCluster:
@@ -220,7 +239,3 @@ def _overrule(some: Sequence[int], others: Sequence[int]) -> list[list[int]]:
     pairs = [list(pair) for pair in between.order_by("id").values_list("first_id", "second_id")]
     between.delete()
     return pairs
-
-
-def _verdicts_on(video_ids: Sequence[int]) -> QuerySet[DuplicateVerdict]:
-    return DuplicateVerdict.objects.filter(Q(first__in=video_ids) | Q(second__in=video_ids))
