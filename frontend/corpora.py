@@ -7,12 +7,20 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from django.db.models import Count, Max, Q
+from django.db.models import Count, Max, QuerySet
 from django.http import QueryDict
 from django.urls import reverse
 
 from annotations.cases.models import Case, CaseStatus
-from annotations.corpora.models import Corpus, ImportRun, MediaState, Severity, Video, VideoFinding
+from annotations.corpora.models import (
+    BucketSource,
+    Corpus,
+    ImportRun,
+    MediaState,
+    Severity,
+    Video,
+    VideoFinding,
+)
 from crashdesk.jobs.models import Job
 
 ABSENT = "absent"
@@ -78,7 +86,8 @@ class FindingCount:
 
 @dataclass(frozen=True)
 class CorpusFacts:
-    """The page of one corpus. `recordings` counts distinct ones; `shared` are those with the most videos."""
+    """The page of one corpus. `recordings` counts distinct ones; `shared` are those with the most videos; each of
+    `buckets` has its `object_count`."""
 
     row: CorpusRow
     sources: list[Part]
@@ -89,6 +98,7 @@ class CorpusFacts:
     findings: list[FindingCount]
     imports: list[ImportRow]
     more_imports: bool
+    buckets: QuerySet[BucketSource]
 
 
 def videos_url(corpus_id: int, **narrowed: str) -> str:
@@ -184,6 +194,7 @@ def corpus_facts(corpus: Corpus) -> CorpusFacts:
         findings=finding_counts(corpus),
         imports=import_rows(runs[:SHOWN_IMPORTS]),
         more_imports=len(runs) > SHOWN_IMPORTS,
+        buckets=corpus.buckets.annotate(object_count=Count("objects_seen")).order_by("id"),
     )
 
 
@@ -236,11 +247,6 @@ def finding_codes(corpus: Corpus) -> list[str]:
     """The codes of everything found about the corpus's videos, sorted."""
     codes = VideoFinding.objects.filter(video__corpus=corpus).order_by("code").values_list("code", flat=True)
     return list(codes.distinct())
-
-
-def unfinished() -> Q:
-    """Imports that a person may still wait for."""
-    return Q(finished_at__isnull=True)
 
 
 def summary(found: Mapping[str, Any]) -> list[str]:

@@ -1,5 +1,6 @@
 """The pages of corpora and of single videos. Reading only: every change goes through the API."""
 
+from django.conf import settings
 from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import get_object_or_404
@@ -39,7 +40,8 @@ def corpus_page(request: HttpRequest, pk: int) -> HttpResponse:
         "corpus": corpus,
         "facts": corpora.corpus_facts(corpus),
         "uploads": uploads[:SHOWN_UPLOADS],
-        "buckets": corpus.buckets.all(),
+        "upload_max": settings.UPLOAD_MAX_BYTES,
+        "bucket_roots": [str(root) for root in settings.BUCKET_ROOTS],
         "page": "corpora",
     }
     return page(request, "frontend/corpora/corpus.html", context)

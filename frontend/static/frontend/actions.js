@@ -2,7 +2,7 @@
 /**
  * Forms that post to the API: <form data-post="/api/…" data-done="reload|next|open" data-said="…">.
  * Their fields become the JSON body; a refusal is shown in [data-error] inside the form. With "open" the page goes on
- * to data-open, an address with names of the answer's fields in braces: "/corpora/{id}".
+ * to data-open, an address with names of the answer's fields in braces: "/imports/{args.import_run_id}".
  */
 import { post, showError } from "./api.js";
 
@@ -31,7 +31,8 @@ async function send(form) {
 
 /** @param {HTMLFormElement} form @param {any} answer */
 function leave(form, answer) {
-  const address = form.dataset.open?.replace(/\{(\w+)\}/g, (_, name) => encodeURIComponent(answer[name]));
+  const address = form.dataset.open?.replace(/\{([\w.]+)\}/g, (_, path) =>
+    encodeURIComponent(path.split(".").reduce((/** @type {any} */ at, /** @type {string} */ name) => at[name], answer)));
   if (form.dataset.done === "open" && address) {
     location.assign(address);
     return;

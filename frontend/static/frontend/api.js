@@ -18,7 +18,7 @@ export class ApiError extends Error {
 }
 
 /** @returns {string} the value of the CSRF cookie, '' when there is none */
-function csrf() {
+export function csrf() {
   const found = document.cookie.split("; ").find((part) => part.startsWith("crashdesk_csrf="));
   return found ? decodeURIComponent(found.slice(found.indexOf("=") + 1)) : "";
 }

@@ -31,7 +31,8 @@ async function part(address, selector) {
 async function browse(at) {
   try {
     folders.replaceChildren(...(await part(`?at=${encodeURIComponent(at)}`, "[data-folders]")));
-    /** @type {HTMLElement | null} */ (folders.querySelector(".folders a, .folders button, [data-folder]"))?.focus();
+    const first = folders.querySelector(".folders a, .folders button") ?? folders.querySelector("[aria-current]");
+    if (first instanceof HTMLElement) first.focus();
   } catch (error) {
     showError(refusal, error);
   }

@@ -47,13 +47,13 @@ function enliven(picture) {
     over = null;
   };
 
-  picture.addEventListener("pointermove", (event) => {
+  (picture.closest("a") ?? picture).addEventListener("pointermove", (event) => {
     clearInterval(timer);
     const box = picture.getBoundingClientRect();
     const share = Math.max(0, Math.min(0.999, (event.clientX - box.left) / box.width));
     show(Math.floor(share * (last + 1)));
   });
-  picture.addEventListener("pointerleave", hide);
+  (picture.closest("a") ?? picture).addEventListener("pointerleave", hide);
   const link = picture.closest("a") ?? picture;
   link.addEventListener("focus", () => {
     if (still.matches || !link.matches(":focus-visible")) return;
