@@ -39,8 +39,6 @@ def read(reading: Reading) -> Iterator[Row]:
         wanted = "CADP file: <id>.txt, <id>.json, segments*.json or split<k>_train.txt"
         yield annotation_files.nothing_found(reading, wanted)
         return
-    by_role = {role: [path for path, its_role in found if its_role == role] for role in _ROLES}
-    annotation_files.expect(reading, [path for path, _ in found])
     folds = _Folds()
     try:
         fps = parsed_fps(reading.options.get("fps"))
@@ -48,6 +46,8 @@ def read(reading: Reading) -> Iterator[Row]:
     except BadField as problem:
         yield Rejection(reading.name_of(reading.path), None, problem.field, problem.reason)
         return
+    annotation_files.expect(reading, [path for path, _ in found])
+    by_role = {role: [path for path, its_role in found if its_role == role] for role in _ROLES}
     yield from annotation_files.each(reading, by_role["fold"], folds.read)
     seen = _Seen(folds, fps)
     yield from annotation_files.each(reading, by_role["boxes"], seen.read_boxes)
