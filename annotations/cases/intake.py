@@ -32,7 +32,7 @@ from crashdesk.audit.services import record
 from crashdesk.jobs.running import Running
 from crashdesk.storage.files import ContentChanged
 
-BATCH: Final = 500
+BATCH: Final = 1000
 MEDIA_BATCH: Final = 20
 """Clips stored between two commits: what a kill can make the next run read again."""
 
@@ -98,12 +98,19 @@ class _Intake:
 
     def find_media(self, rows: list[VideoRow], places: Places) -> list[VideoRow]:
         """The rows with the paths of their clips, where they lie beside the files and are not stored already."""
-        lacking = [row.name for row in rows if row.path is None]
-        ours = Video.objects.filter(corpus=self.run.corpus, name__in=lacking)
+        beside = {file: str(PurePosixPath(file).parent) for file in {row.file for row in rows}}
+        paths = {
+            row.name: path
+            for row in rows
+            if row.path is None and (path := places.find(row.name, beside=beside[row.file]))
+        }
+        if not paths:
+            return rows
+        ours = Video.objects.filter(corpus=self.run.corpus, name__in=paths)
         watchable = set(ours.exclude(media=None).values_list("name", flat=True))
         return [
-            replace(row, path=places.find(row.name, beside=str(PurePosixPath(row.file).parent)))
-            if row.path is None and row.name not in watchable
+            replace(row, path=paths[row.name])
+            if row.path is None and row.name in paths and row.name not in watchable
             else row
             for row in rows
         ]

@@ -23,7 +23,7 @@ from annotations.corpora.media_store import (
 from annotations.corpora.models import Corpus, MediaState, Severity, SourceRecord, Video, VideoFinding
 from crashdesk.accounts.models import User
 from crashdesk.audit.services import record_ids, record_many
-from crashdesk.bulk import Replace, insert_rows
+from crashdesk.bulk import AnyOf, Replace, insert_rows
 from crashdesk.jobs.services import enqueue_many
 
 ABSENT_ORIGIN: Final = "import:absent"
@@ -71,7 +71,7 @@ def _plain_cases(
     """Id and time of these videos' cases by name, made where missing. Left out are those that settle_media or a new
     job must see to: of pending media, of media that came without the case following, and of other imports' making."""
     names = {video.pk: name for name, video in videos.items()}
-    ours = Case.objects.filter(guideline=guideline, video__in=names)
+    ours = Case.objects.filter(AnyOf("video_id", names, kind="bigint"), guideline=guideline)
     found: dict[str, tuple[int, datetime]] = {}
     known = set()
     for video_id, pk, created_at, status, lacks_media in ours.values_list(
@@ -156,8 +156,8 @@ def take_answers(rows: Sequence[VideoRow], *, cases: Mapping[str, Taken], tally:
         return rejected
     held: dict[tuple[int, str], dict[str, bool]] = {}
     for case_id, kind, origin, created_at in Answer.objects.filter(
-        case__in={cases[row.name].case_id for row, _ in wanted}, kind__in={given.kind for _, given in wanted},
-        author_kind=AuthorKind.IMPORT,
+        AnyOf("case_id", {cases[row.name].case_id for row, _ in wanted}, kind="bigint"),
+        kind__in={given.kind for _, given in wanted}, author_kind=AuthorKind.IMPORT,
     ).order_by().values_list("case_id", "kind", "origin", "created_at"):  # fmt: skip
         held.setdefault((case_id, kind), {})[origin] = tally.is_new(created_at)
     versions: dict[str, str] = {"": ""}
@@ -240,15 +240,15 @@ def take_absences(cases: Sequence[tuple[int, str]], *, spoilt: set[tuple[str, st
     """
     imported = Answer.objects.filter(author_kind=AuthorKind.IMPORT).order_by("id")
     recognition = dict(
-        imported.filter(case__in=[pk for pk, _ in cases], kind=Kind.CRASH_RECOGNITION).values_list(
-            "case_id", "value"
-        )
+        imported.filter(
+            AnyOf("case_id", [pk for pk, _ in cases], kind="bigint"), kind=Kind.CRASH_RECOGNITION
+        ).values_list("case_id", "value")
     )
     without = [(pk, name) for pk, name in cases if recognition.get(pk) == {"label": "no"}]
     times = {
         (case_id, kind): (origin, created_at)
         for case_id, kind, origin, created_at in imported.filter(
-            case__in=[pk for pk, _ in without], kind__in=TIME_KINDS
+            AnyOf("case_id", [pk for pk, _ in without], kind="bigint"), kind__in=TIME_KINDS
         ).values_list("case_id", "kind", "origin", "created_at")
     }
     new = []

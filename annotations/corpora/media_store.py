@@ -20,7 +20,7 @@ from annotations.corpora.models import (
     Video,
     VideoFinding,
 )
-from crashdesk.bulk import insert_rows
+from crashdesk.bulk import AnyOf, insert_rows
 from crashdesk.jobs.models import Job, JobState
 from crashdesk.storage.files import put_content
 
@@ -123,7 +123,7 @@ def plain_videos(corpus: Corpus, rows: Iterable[VideoRow]) -> dict[str, PlainVid
         by_name.setdefault(row.name, []).append(row)
     found: dict[str, PlainVideo | None] = {}
     for name, pk, created_at, media_id, state, stored_at, *held in Video.objects.filter(
-        corpus=corpus, name__in=by_name
+        AnyOf("name", by_name, kind="text"), corpus=corpus
     ).values_list(
         "name", "pk", "created_at", "media_id", "media__state", "media__created_at",
         "source", "split", "url", "recording_origin", "metadata",

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 from django.db import connection, models
+from django.db.models import F, Func, Value
 from django.utils import timezone
 
 
@@ -56,6 +57,20 @@ def insert_rows(
     with connection.cursor() as cursor:
         cursor.execute(statement, [*parameters, text])
         return cursor.fetchall() if returning else []
+
+
+class AnyOf(Func):
+    """Whether a field is one of many values, sent as one array: `field__in` prepares each of them by itself.
+
+    Values as psycopg2 takes them; fields of text, or whole numbers.
+    """
+
+    output_field = models.BooleanField()
+
+    def __init__(self, field: str, values: Iterable[str] | Iterable[int], *, kind: str) -> None:
+        """`kind`: the database's type of the values, e.g. "bigint"."""
+        array = Value(list(values), output_field=models.Field())
+        super().__init__(F(field), array, template=f"%(expressions)s::{kind}[])", arg_joiner=" = ANY(")
 
 
 def quoted(model: type[models.Model]) -> str:

@@ -39,6 +39,8 @@ class Places:
 
     def find(self, name: str, *, beside: str = "") -> Path | None:
         """The clip that a row calls `name`, in a file whose folder below the root is `beside`."""
+        if not self._paths and os.path.splitext(name)[1].lower() in CLIP_SUFFIXES:
+            return None
         pure = PurePosixPath(name)
         if (
             pure.suffix.lower() not in CLIP_SUFFIXES

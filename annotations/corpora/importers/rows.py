@@ -5,6 +5,7 @@ Kinds are written as the plain words of annotations.cases.kinds.Kind: this room 
 """
 
 import json
+import re
 from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path, PurePosixPath
@@ -19,6 +20,8 @@ KINDS: Final = (
     "pre_crash_localization",
 )
 MAX_NAME, MAX_SOURCE, MAX_RECORDING = 300, 100, 200
+_PLAIN_NAME: Final = re.compile(r"(?:[\w-][\w.-]*/)*[\w-][\w.-]*")
+"""Names that need no closer look: no folder or file begins with a point."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +106,8 @@ def checked_text(value: str, field_name: str, *, limit: int | None) -> str:
 def checked_name(value: str, field_name: str) -> str:
     """A clip's name: a relative path that stays inside its corpus; BadField otherwise."""
     value = checked_text(value, field_name, limit=MAX_NAME)
+    if _PLAIN_NAME.fullmatch(value):
+        return value
     path = PurePosixPath(value)
     if not path.name or path.is_absolute() or ".." in path.parts or "\\" in value:
         raise BadField(field_name, f"{value!r} is not a file name inside the corpus")
