@@ -18,6 +18,7 @@ Frames are numbered from 1 (000001.jpg, 0001.png) and the last one belongs to th
 
 import re
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from fractions import Fraction
 from itertools import pairwise
@@ -153,7 +154,7 @@ def read(reading: Reading) -> Iterator[VideoRow | Rejection]:
     reading.expect(files)
     clips = Clips(reading.root)
     for file in files:
-        reading.message = reading.name_of(file)
+        reading.message, before = reading.name_of(file), reading.done
         try:
             yield from _read_workbook(file, reading, rates, clips)
         except TableError as error:
@@ -161,7 +162,7 @@ def read(reading: Reading) -> Iterator[VideoRow | Rejection]:
         except OSError as error:
             yield unreadable(reading.message, error)
             continue
-        reading.done += file.stat().st_size
+        reading.done = before + file.stat().st_size
 
 
 def _read_workbook(
@@ -169,11 +170,17 @@ def _read_workbook(
 ) -> Iterator[VideoRow | Rejection]:
     """Reads the workbook twice: how a sheet's frames are ordered is known when all its rows have been seen."""
     name = reading.name_of(file)
-    with open_sheets(file) as sheets:
-        swapped = [layout is not None and _is_swapped(sheet, layout) for sheet, layout in _laid_out(sheets)]
+    seen: list[_Seen] = []
+    with suppress(TableError), open_sheets(file) as sheets:  # the second pass says what breaks, and where
+        for sheet, layout in _laid_out(sheets):
+            seen.append(_Seen())
+            if layout is not None:
+                for _, cells in sheet.rows:
+                    seen[-1].look(layout, cells)
+    rows, size, before, done = sum(each.rows for each in seen), file.stat().st_size, reading.done, 0
     found = False
     with open_sheets(file) as sheets:
-        for (sheet, layout), is_swapped in zip(_laid_out(sheets), swapped, strict=True):
+        for place, (sheet, layout) in enumerate(_laid_out(sheets)):
             if layout is None:
                 reading.left_aside.append(f"{name}: sheet {sheet.name}")
                 continue
@@ -188,8 +195,10 @@ def _read_workbook(
                 yield Rejection(name, layout.line, "", reason)
                 continue
             reading.files.setdefault(name, 0)
-            taker = _Taker(name, part, layout, is_swapped, rates, clips)
+            taker = _Taker(name, part, layout, place < len(seen) and seen[place].is_swapped, rates, clips)
             for line, cells in sheet.rows:
+                done += 1
+                reading.done = before + size * done // max(rows, 1)
                 yield from taker.take(line, cells)
     if not found and reading.path.is_file():
         yield Rejection(name, None, "", "no sheet has the columns video, type and the three frames")
@@ -237,18 +246,29 @@ def _header(line: int, cells: Sequence[Cell]) -> _Layout | None:
     return _Layout(line, header, places, twice) if all(column in places for column in _NEEDED) else None
 
 
-def _is_swapped(sheet: Sheet, layout: _Layout) -> bool:
-    """Whether more rows are in order with accident and end exchanged than as the header names them."""
-    as_named = exchanged = 0
-    for _, cells in sheet.rows:
+@dataclass
+class _Seen:
+    """What a first pass over a sheet tells: its rows, and how many of them are in order as headed, or exchanged."""
+
+    rows: int = 0
+    as_headed: int = 0
+    exchanged: int = 0
+
+    @property
+    def is_swapped(self) -> bool:
+        """Whether accident and end must be exchanged for most of the rows that tell."""
+        return self.exchanged > self.as_headed
+
+    def look(self, layout: "_Layout", cells: Sequence[Cell]) -> None:
+        """Count a row; only one with three frames tells anything of their order."""
+        self.rows += 1
         try:
             start, accident, end = (frame_of(layout.cell(cells, column), "") for column in _FRAMES)
         except BadField:
-            continue
+            return
         if min(start, accident, end) > _NOT_GIVEN and accident != end:
-            as_named += start <= accident <= end
-            exchanged += start <= end <= accident
-    return exchanged > as_named
+            self.as_headed += start <= accident <= end
+            self.exchanged += start <= end <= accident
 
 
 class Clips:

@@ -24,7 +24,7 @@ MAX_UNPACKED: Final = 512 << 20
 """Bytes of a workbook, unpacked: shared texts are held in memory while it is read."""
 
 _XLSX, _XLS = b"PK\x03\x04", b"\xd0\xcf\x11\xe0"
-_MOST_COLUMNS = 200
+_MOST_COLUMNS = 64
 _LONGEST_GAP = 50_000
 
 Cell = str | int | float | bool | None

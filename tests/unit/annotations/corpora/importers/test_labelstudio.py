@@ -1,4 +1,5 @@
 import json
+import tracemalloc
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -254,6 +255,23 @@ def test_broken_json_ends_the_file_with_the_tasks_before_it(tmp_path: Path) -> N
     assert video.name == "corpus/a.mp4"
     assert (broken.file, broken.row) == ("a.json", 2)
     assert "not a JSON list" in no_list.reason
+
+
+def peak_memory(path: Path, tasks: int) -> int:
+    box = {"from_name": "box", "value": {"sequence": [{"frame": frame, "x": 1.5} for frame in range(60)]}}
+    items = (task(annotation(*FULL, box), number=number, video=f"{number}.mp4") for number in range(tasks))
+    path.write_text(f"[{','.join(json.dumps(item) for item in items)}]")
+    tracemalloc.start()
+    videos = sum(isinstance(item, VideoRow) for item in read(Reading(path)))
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert videos == tasks
+    return peak
+
+
+def test_a_long_export_is_read_a_task_at_a_time(tmp_path: Path) -> None:
+    path = tmp_path / "export.json"
+    assert peak_memory(path, 400) < 1.5 * peak_memory(path, 100)
 
 
 JSON = st.recursive(

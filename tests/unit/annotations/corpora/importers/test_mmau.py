@@ -1,4 +1,5 @@
 import random
+import zipfile
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
@@ -282,6 +283,22 @@ def test_random_cells_never_stop_the_reading(tmp_path: Path, seed: int) -> None:
     items = taken(table(tmp_path / "dada.xlsx", DADA, *rows, line(DADA, video=99)))
     assert items[-1].name == "11/099"
     assert all(storable(item) for item in items)
+
+
+def test_the_rows_before_a_break_in_a_sheet_are_read(tmp_path: Path) -> None:
+    path = table(tmp_path / "dada.xlsx", CAP, *[line(DADA, video=number) for number in range(1, 9)])
+    with zipfile.ZipFile(path) as archive:
+        parts = {name: archive.read(name) for name in archive.namelist()}
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, part in parts.items():
+            cut = part.index(b'<row r="6"') if b'<row r="6"' in part else len(part)
+            # Excel writes the size of a sheet; openpyxl reads a sheet to its end on opening when it is missing.
+            archive.writestr(name, part[:cut].replace(b"<sheetData>", b'<dimension ref="A1:S9"/><sheetData>'))
+    *videos, broken = taken(path)
+    assert [video.name for video in videos] == [f"11/{number:03d}" for number in range(1, 5)]
+    assert all("columns_exchanged" in video.metadata for video in videos if isinstance(video, VideoRow))
+    assert isinstance(broken, Rejection)
+    assert (broken.row, "rest of the sheet" in broken.reason) == (6, True)
 
 
 def test_a_folder_reads_its_workbooks_and_leaves_other_sheets_aside(tmp_path: Path) -> None:

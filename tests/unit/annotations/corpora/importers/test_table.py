@@ -1,4 +1,5 @@
 import json
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -216,6 +217,20 @@ def test_a_preview_stops_after_its_rows_and_writes_nothing(tmp_path: Path) -> No
     seen = preview(tmp_path / "t.csv", {"name": "file"}, limit=3)
     assert ([row.name for row in seen.rows], seen.rejections) == (["0", "1", "2"], [])
     assert preview(tmp_path / "t.csv", {}).rejections[0].field == "name"
+
+
+def test_a_long_table_is_read_in_the_memory_of_its_names(tmp_path: Path) -> None:
+    text = "x" * 2000
+    rows = "".join(f"clip-{number}.mp4,{text}\n" for number in range(4000))
+    (tmp_path / "t.csv").write_text("file,text\n" + rows)
+    tracemalloc.start()
+    read_rows = sum(
+        1 for _ in read(Reading(tmp_path / "t.csv", {"mapping": {"name": "file", "metadata": []}}))
+    )
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert read_rows == 4000
+    assert peak < len(rows) / 4
 
 
 CELLS = st.text(st.characters(codec="utf-8"), max_size=12) | st.sampled_from(
