@@ -7,9 +7,11 @@ from django.conf import settings
 
 from annotations.corpora.duplicates import METHOD
 from annotations.corpora.duplicates.fingerprint import make_fingerprint
+from annotations.corpora.duplicates.queueing import start_search
 from annotations.corpora.media.findings import MediaError
 from annotations.corpora.media.isolate import Isolated
 from annotations.corpora.models import Fingerprint, Media, MediaState, Severity, Video, VideoFinding
+from crashdesk.jobs.models import Job, JobState
 from crashdesk.jobs.running import Running
 from crashdesk.storage.files import local_path
 
@@ -18,9 +20,15 @@ _threads = threading.local()
 
 
 def fingerprint_work(running: Running) -> dict[str, Any]:
-    """The job "fingerprint", args {"media_id"}. Safe to start again: a fingerprint of today's method is kept."""
+    """The job "fingerprint", args {"media_id"}. Safe to start again: a fingerprint of today's method is kept.
+
+    When no other fingerprint waits to be made, duplicates are searched.
+    """
     media_id = running.job.args["media_id"]
-    return {"media_id": media_id, "made": make_for(media_id)}
+    made = make_for(media_id)
+    if not Job.objects.filter(kind="fingerprint", state=JobState.QUEUED).exists():  # the last of its batch
+        start_search(corpus_id=None, by=None)
+    return {"media_id": media_id, "made": made}
 
 
 def make_for(media_id: int) -> bool:

@@ -14,7 +14,7 @@ from annotations.corpora.models import (
     VideoFinding,
 )
 from crashdesk.accounts.models import User
-from crashdesk.audit.services import record_many
+from crashdesk.audit.services import record
 
 NEAR_DUPLICATE: Final = "near_duplicate_of"
 CONFLICT: Final = "recording_conflict"
@@ -37,14 +37,16 @@ def settle(*, clusters: Collection[int], left: Sequence[DuplicateMember] = (), b
         members.setdefault(member.cluster_id, []).append(member)
     within = {member.video_id for found in members.values() for member in found}
     gone = [member for member in left if member.video_id not in within]
-    _give_back(gone, by=by)
+    moves = _Moves(by)
+    _give_back(gone, moves)
     VideoFinding.objects.filter(
         video__in=within | {member.video_id for member in gone}, code__in=[NEAR_DUPLICATE, CONFLICT]
     ).delete()
     findings = []
     for found in members.values():
-        conflict = _share_recording(found, by=by)
-        findings += _conflicts(found, conflict) + _near_duplicates(found)
+        _share_recording(found, moves)
+        findings += _conflicts(found) + _near_duplicates(found)
+    moves.write()
     VideoFinding.objects.bulk_create(findings, batch_size=1000)
 
 
@@ -60,8 +62,32 @@ def _given(members: Sequence[DuplicateMember]) -> list[Video]:
     return [member.video for member in members if member.video.recording_origin in told]
 
 
-def _share_recording(members: list[DuplicateMember], *, by: User | None) -> list[str]:
-    """Give the cluster's recording to videos that have none of their own; returns given ones that disagree."""
+class _Moves:
+    """Changes of videos' recordings, written together."""
+
+    def __init__(self, by: User | None) -> None:
+        self._by = by
+        self._videos: list[Video] = []
+        self._members: list[DuplicateMember] = []
+
+    def to(self, video: Video, recording: str, origin: str, member: DuplicateMember) -> None:
+        """Note a change and its audit row. `member`: the membership that it comes from."""
+        data = {
+            "from": video.recording, "to": recording, "origin": str(origin), "cluster": member.cluster_id,
+        }  # fmt: skip
+        record(actor=self._by, verb="video.recording_set", subject=video, data=data)
+        video.recording, video.recording_origin = recording, origin
+        self._videos.append(video)
+        self._members.append(member)
+
+    def write(self) -> None:
+        Video.objects.bulk_update(self._videos, ["recording", "recording_origin"], batch_size=1000)
+        kept = [member for member in self._members if member.pk is not None]
+        DuplicateMember.objects.bulk_update(kept, ["evidence"], batch_size=1000)
+
+
+def _share_recording(members: list[DuplicateMember], moves: _Moves) -> None:
+    """Give the cluster's recording to videos that have none of their own."""
     given = _given(members)
     shared = given[0].recording if given else own_recording(members[0])
     for member in members:
@@ -76,31 +102,23 @@ def _share_recording(members: list[DuplicateMember], *, by: User | None) -> list
             member.evidence[BEFORE] = own
         else:
             member.evidence.pop(BEFORE, None)
-        _move(video, shared, origin, by=by, cluster=member.cluster_id)
-        DuplicateMember.objects.filter(pk=member.pk).update(evidence=member.evidence)
-    recordings = list(dict.fromkeys(video.recording for video in given))
-    return recordings if len(recordings) > 1 else []
+        moves.to(video, shared, origin, member)
 
 
-def _move(video: Video, recording: str, origin: str, *, by: User | None, cluster: int) -> None:
-    data = {"from": video.recording, "to": recording, "origin": str(origin), "cluster": cluster}
-    Video.objects.filter(pk=video.pk).update(recording=recording, recording_origin=origin)
-    video.recording, video.recording_origin = recording, origin
-    record_many(actor=by, verb="video.recording_set", subjects=[video], data=data)
-
-
-def _give_back(left: Sequence[DuplicateMember], *, by: User | None) -> None:
+def _give_back(left: Sequence[DuplicateMember], moves: _Moves) -> None:
     """Give videos the recording back that they had before their cluster's."""
     videos = Video.objects.in_bulk([member.video_id for member in left])
     for member in left:
         video = videos.get(member.video_id)
         if video is not None and video.recording_origin == RecordingOrigin.CLUSTER:
-            before = str(member.evidence.get(BEFORE, video.recording))
-            _move(video, before, RecordingOrigin.NAME, by=by, cluster=member.cluster_id)
+            moves.to(video, str(member.evidence.get(BEFORE, video.recording)), RecordingOrigin.NAME, member)
 
 
-def _conflicts(members: list[DuplicateMember], recordings: list[str]) -> list[VideoFinding]:
-    if not recordings:
+def _conflicts(members: list[DuplicateMember]) -> list[VideoFinding]:
+    """One for every video whose given recording meets another in its cluster."""
+    given = _given(members)
+    recordings = list(dict.fromkeys(video.recording for video in given))
+    if len(recordings) < 2:
         return []
     shown = ", ".join(recordings[:5]) + (" …" if len(recordings) > 5 else "")
     message = f"shows the same footage as videos of other recordings: {shown}"
@@ -109,7 +127,7 @@ def _conflicts(members: list[DuplicateMember], recordings: list[str]) -> list[Vi
         VideoFinding(
             video=video, code=CONFLICT, severity=Severity.WARNING, message=message[:500], data=data
         )
-        for video in _given(members)
+        for video in given
     ]  # fmt: skip
 
 

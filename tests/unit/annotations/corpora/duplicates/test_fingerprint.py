@@ -1,3 +1,5 @@
+import subprocess
+import sys
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
@@ -26,7 +28,7 @@ from annotations.corpora.duplicates.search import key_hashes
 from annotations.corpora.media.findings import Code, MediaError
 from annotations.corpora.media.probe import probe
 from annotations.corpora.media.timemap import TimeMap
-from tests.shared_data import shared
+from tests.shared_data import ROOT, shared
 from tests.unit.annotations.corpora.duplicates import copies
 
 
@@ -207,3 +209,10 @@ def test_the_same_real_footage_is_recognised_with_boxes_drawn_in() -> None:
     assert found is not None
     assert found.same_footage
     assert found.shift_us == 0
+
+
+def test_the_decoding_child_needs_no_django() -> None:
+    plain = ("sampling", "fingerprint", "matching", "search", "clustering")
+    names = ", ".join(f"annotations.corpora.duplicates.{name}" for name in plain)
+    script = f"import sys, {names}; assert 'django' not in sys.modules"
+    subprocess.run([sys.executable, "-c", script], cwd=ROOT, check=True)
