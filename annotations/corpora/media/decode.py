@@ -1,5 +1,6 @@
 """The one way CrashDesk opens and decodes a clip: so that frame k means the same picture everywhere."""
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -27,14 +28,18 @@ MAX_PIXELS = 8192 * 8192
 MAX_RATE = 10_000
 """More frames per second than this are no camera's."""
 
+_IDR = 5
 _DECODER_OPTIONS = {"err_detect": "explode", "max_pixels": str(MAX_PIXELS)}
 
 
 @dataclass
 class DecodeLog:
-    """What a decode pass met. `packets`: (pts, key frame) of each packet to be shown, file order. `frames`:
-    count of pictures out. `frame_ticks`: their pts, output order. `errors`: packets that failed.
-    `error_packets`: where."""
+    """What a decode pass met.
+
+    `packets`: (pts, key frame) of each packet to be shown, file order. `discarded`: count of those that are not (an
+    edit list has them decoded for others' sake only, or they lean on what was cut off). `starts_with_key`: of all
+    packets. `frames`: count of pictures out. `frame_ticks`: their pts, output order. `errors`: packets that failed.
+    """
 
     packets: list[tuple[int | None, bool]] = field(default_factory=list)
     frame_ticks: list[int | None] = field(default_factory=list)
@@ -47,6 +52,8 @@ class DecodeLog:
     first_error: str = ""
     first_bad_packet: int = -1
     empty_packets: int = 0
+    discarded: int = 0
+    starts_with_key: bool = False
 
     @property
     def flawless(self) -> bool:
@@ -94,7 +101,11 @@ def decode_frames(container: InputContainer, stream: VideoStream, log: DecodeLog
     stream.codec_context.thread_count = _DECODER_THREADS
     for packet in _packets(container, stream, log):
         index = len(log.packets)
-        if not packet.is_discard:
+        if not log.packets and not log.discarded:
+            log.starts_with_key = packet.is_keyframe
+        if packet.is_discard:
+            log.discarded += 1
+        else:
             log.packets.append((packet.pts, packet.is_keyframe))
         if packet.is_corrupt:
             _note_error(log, index, "packet flagged as damaged")
@@ -131,7 +142,11 @@ def read_packets(container: InputContainer, stream: VideoStream, log: DecodeLog)
     first: VideoFrame | None = None
     last = None
     for packet in _packets(container, stream, log):
-        if not packet.is_discard:
+        if not log.packets and not log.discarded:
+            log.starts_with_key = packet.is_keyframe
+        if packet.is_discard:
+            log.discarded += 1
+        else:
             log.packets.append((packet.pts, packet.is_keyframe))
             if packet.pts is not None and (last is None or packet.pts > last):
                 last, log.last_frame_ticks = packet.pts, packet.duration or 0
@@ -158,7 +173,15 @@ def _first_picture(
 def _packets(
     container: InputContainer, stream: VideoStream, log: DecodeLog
 ) -> Iterator["av.packet.Packet[VideoStream]"]:
+    """The packets with data, but for those of H.264 pictures that no decoder can make.
+
+    A recording cut within an open group of pictures starts with a key frame that is no IDR picture; what follows it
+    but is shown before it refers to pictures that were cut off (ITU-T H.264, D.2.8, recovery point). FFmpeg's decoder,
+    told to take errors seriously, would refuse everything after them; HEVC's decoder leaves out its own kind.
+    """
     packets = container.demux(stream)
+    seen = 0
+    shown_from: int | None = None  # while set: packets shown earlier cannot be decoded
     while True:
         try:
             packet = next(packets)
@@ -168,9 +191,34 @@ def _packets(
             _note_error(log, len(log.packets), error)
             return
         if packet.size:
+            seen += 1
+            if seen == 1 and packet.is_keyframe and stream.codec_context.name == "h264":
+                idr = holds_idr(bytes(packet), stream.codec_context.extradata or b"")
+                shown_from = None if idr else packet.pts
+            elif packet.is_keyframe:
+                shown_from = None
+            elif shown_from is not None and packet.pts is not None and packet.pts < shown_from:
+                log.discarded += 1
+                continue
             yield packet
         elif packet.dts is not None:  # AVI's "same picture again"; without times it is the flush at the end
             log.empty_packets += 1
+
+
+def holds_idr(packet: bytes, extradata: bytes) -> bool:
+    """Whether an H.264 packet holds a slice of an IDR picture (NAL unit type 5; ITU-T H.264, 7.4.1).
+
+    `extradata`: the stream's; with an avcC record (ISO/IEC 14496-15, 5.3.3.1) NAL units are preceded by their length,
+    else by start codes.
+    """
+    if extradata[:1] != b"\1" or len(extradata) < 5:
+        return any(unit[1][0] & 31 == _IDR for unit in re.finditer(rb"\x00\x00\x01(.)", packet, re.DOTALL))
+    width, at = (extradata[4] & 3) + 1, 0
+    while at + width < len(packet):
+        if packet[at + width] & 31 == _IDR:
+            return True
+        at += width + int.from_bytes(packet[at : at + width], "big")
+    return False
 
 
 def _sound(frames: list[VideoFrame], log: DecodeLog) -> Iterator[VideoFrame]:

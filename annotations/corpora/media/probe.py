@@ -55,6 +55,7 @@ class Probe:
     the file's clock.
     `gop_max`: most frames from one key frame to the next. `faststart`: MP4 whose index comes first.
     `audio_codec`: of the first sound track. `audio_end_us`: when the last sound ends, after the first picture.
+    `trimmed`: some of its pictures are not shown, by an edit list or because the recording was cut within their group.
     `decoded`: every picture was decoded; else the times are those of the packets, to be confirmed by `render`.
     """
 
@@ -79,6 +80,7 @@ class Probe:
     audio_codec: str = ""
     audio_duration_us: int = 0
     audio_end_us: int = 0
+    trimmed: bool = False
     time_map: TimeMap | None = None
     decoded: bool = False
     findings: tuple[Finding, ...] = field(default=())
@@ -141,7 +143,7 @@ def _packets_speak(log: DecodeLog, first: VideoFrame, stream: VideoStream) -> bo
         and len(ticks) == len(log.packets)
         and first.pts == min(tick for tick in ticks if tick is not None)
         and not first.interlaced_frame
-        and log.packets[0][1]
+        and log.starts_with_key
         and (first.width, first.height) == (stream.codec_context.width, stream.codec_context.height)
     )
 
@@ -153,7 +155,8 @@ def _examine(path: Path, log: DecodeLog, read: Callable[[InputContainer, VideoSt
         refuse_absurd_size(path, *structure.picture_size)
         with open_video(path) as (container, stream):
             described = _describe(Probe(size_bytes=size, decoded=True), container, stream, structure)
-            declared_frames = int(stream.frames)
+            # Of MP4 the samples that its edit lists leave, of which some are only decoded for others' sake.
+            declared_frames = len(stream.index_entries) if structure.kind == "iso" else int(stream.frames)
             audio_us, audio_end_us = _audio_span_us(container)
             time_base = stream.time_base or Fraction(1, 90_000)
             read(container, stream)
@@ -189,6 +192,7 @@ def _examine(path: Path, log: DecodeLog, read: Callable[[InputContainer, VideoSt
         gop_max=_longest_gop(log),
         has_b_frames=described.has_b_frames or _reordered(log),
         audio_duration_us=audio_us,
+        trimmed=log.discarded > 0,
         audio_end_us=audio_end_us - time_map.start_us,
         time_map=time_map,
     )
@@ -243,20 +247,22 @@ def _named_by_structure(path: Path, finding: Finding, structure: Structure) -> F
 
 
 def _damage(path: Path, log: DecodeLog, structure: Structure, declared: int) -> list[Finding]:
-    """Findings on lost data, from what decoding met and what the container promised."""
+    """Findings on lost data, from what decoding met and what the container promised.
+
+    `declared`: samples that the container promises, those that are only decoded for others' sake included; 0: none.
+    """
     findings: list[Finding] = []
-    packets = len(log.packets)
+    packets, promised = len(log.packets), max(0, declared - log.discarded)
     missing, size = structure.missing_bytes, path.stat().st_size
-    cut_off = structure.missing_bytes > 0 or (structure.kind == "iso" and packets < declared)
+    cut_off = missing > 0 or (structure.kind == "iso" and packets < promised)
     if cut_off:
-        lost = declared - log.frames
-        share = lost / declared if declared else missing / (missing + size)
-        there = f"{log.frames} of {declared} frames" if declared else f"{size} of {missing + size} bytes"
+        share = max((promised - log.frames) / promised, 0) if promised else missing / (missing + size)
+        there = f"{log.frames} of {promised} frames" if promised else f"{size} of {missing + size} bytes"
         message = f"{path.name} breaks off: {there} are there"
         data: dict[str, int | float | str] = {
             "frames": log.frames,
-            "declared_frames": declared,
-            "missing_bytes": structure.missing_bytes,
+            "declared_frames": promised,
+            "missing_bytes": missing,
         }
         severity = Severity.ERROR if share > TOLERATED_LOSS or log.frames == 0 else Severity.WARNING
         findings.append(Finding(Code.TRUNCATED, severity, message, data))
@@ -315,26 +321,26 @@ def _joined(ticks: Sequence[int], time_base: Fraction) -> tuple[list[int], int]:
     Going back by less than a second is a container's disorder among neighbours, which `TimeMap.from_ticks` puts right.
     """
     joined: list[int] = []
+    most = _JUMP_S / time_base
     offset, jumps, gap = 0, 0, 1
-    latest: int | None = None
+    latest = ticks[0] - 1 if ticks else 0
     for tick in ticks:
         moment = tick + offset
-        if latest is not None and (latest - moment) * time_base > _JUMP_S:
+        if moment > latest:
+            gap = moment - latest if joined else gap
+            latest = moment
+        elif latest - moment > most:
             jumps += 1
             offset += latest + gap - moment
-            moment = latest + gap
-        elif latest is not None and moment > latest:
-            gap = moment - latest
-        latest = moment if latest is None else max(latest, moment)
+            latest = moment = latest + gap
         joined.append(moment)
     return joined, jumps
 
 
 def _longest_gop(log: DecodeLog) -> int:
     keys = [index for index, (_, key) in enumerate(log.packets) if key]
-    if not keys:
-        return len(log.packets)
-    return max(b - a for a, b in pairwise([*keys, len(log.packets)]))
+    start = 0 if keys[:1] == [0] else -log.discarded  # a key frame that is not shown comes before
+    return max(b - a for a, b in pairwise([start, *keys, len(log.packets)]))
 
 
 def _reordered(log: DecodeLog) -> bool:

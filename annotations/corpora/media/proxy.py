@@ -58,6 +58,7 @@ def needs_proxy(clip: Probe) -> bool:
         and clip.pix_fmt == "yuv420p"
         and not clip.variable_rate
         and clip.start_us == 0
+        and not clip.trimmed
         and clip.gop_max <= KEY_FRAME_EVERY
         and not clip.has_b_frames
         and clip.faststart

@@ -8,7 +8,7 @@ the source without drift.
 
 import struct
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Self
@@ -42,6 +42,9 @@ STANDARD_RATES: tuple[Fraction, ...] = (
 )
 """Frames per second that cameras and editors use, ascending."""
 
+_EXACT = 2**62
+"""Below this, sums and products stay exact in 64 bits."""
+
 _MAGIC = b"TM1\0"
 _HEADER = struct.Struct("<4sqqq")  # magic, frame count, start_us, duration_us
 _MAX_JITTER_US = 6_000  # GIF delays are whole hundredths of a second: up to 5 ms off a constant rate
@@ -59,13 +62,28 @@ def frame_time_us(frame: int, fps: Fraction) -> int:
 
 def constant_times_us(frames: int, fps: Fraction) -> Int64Array:
     """`frame_time_us` of frames 0 .. frames-1, int64 [frames]."""
-    return np.fromiter((frame_time_us(k, fps) for k in range(frames)), dtype=np.int64, count=frames)
+    if (2 * frames * MICROSECONDS * fps.denominator + fps.numerator) >= _EXACT:
+        return np.fromiter((frame_time_us(k, fps) for k in range(frames)), dtype=np.int64, count=frames)
+    counted = np.arange(frames, dtype=np.int64) * (2 * MICROSECONDS * fps.denominator)
+    return (counted + fps.numerator) // (2 * fps.numerator)
 
 
 def ticks_to_us(ticks: int, time_base: Fraction) -> int:
     """Container ticks to microseconds, rounded half up; exact in integers however large the ticks."""
     scaled = 2 * ticks * time_base.numerator * MICROSECONDS
     return (scaled + time_base.denominator) // (2 * time_base.denominator)
+
+
+def _all_to_us(ticks: Sequence[int], time_base: Fraction) -> Int64Array:
+    """`ticks_to_us` of ascending ticks from 0 on, int64 [ticks]. TimeMapError beyond what microseconds can count."""
+    factor = 2 * time_base.numerator * MICROSECONDS
+    if ticks[-1] * factor + time_base.denominator < _EXACT:
+        return (np.array(ticks, dtype=np.int64) * factor + time_base.denominator) // (
+            2 * time_base.denominator
+        )
+    if ticks_to_us(ticks[-1], time_base) >= _EXACT:
+        raise TimeMapError("the frames lie further apart than can be counted in microseconds")
+    return np.array([ticks_to_us(tick, time_base) for tick in ticks], dtype=np.int64)
 
 
 def jitter_limit_us(fps: Fraction) -> Fraction:
@@ -122,17 +140,17 @@ class TimeMap:
         if not ordered:
             raise TimeMapError("a time map needs at least one frame")
         first = ordered[0]
-        times: list[int] = []
-        for tick in ordered:
-            time = ticks_to_us(tick - first, time_base)
-            times.append(time if not times or time > times[-1] else times[-1] + 1)
+        times = _all_to_us([tick - first for tick in ordered], time_base)
+        if (np.diff(times) <= 0).any():
+            for k in range(1, times.size):
+                times[k] = max(times[k], times[k - 1] + 1)
+        last = int(times[-1])
         end = ticks_to_us(ordered[-1] + last_ticks - first, time_base) if last_ticks > 0 else 0
-        if end <= times[-1]:
-            gaps = np.diff(np.array(times, dtype=np.int64))
-            end = times[-1] + (int(np.median(gaps)) if gaps.size else 100_000)
+        if end <= last:
+            end = last + (int(np.median(np.diff(times))) if times.size > 1 else 100_000)
         if start_us is None:
             start_us = ticks_to_us(first, time_base)
-        return cls(np.array(times, dtype=np.int64), max(end, times[-1] + 1), start_us)
+        return cls(times, max(end, last + 1), start_us)
 
     def __len__(self) -> int:
         return int(self.times_us.size)

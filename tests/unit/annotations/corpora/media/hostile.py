@@ -273,7 +273,7 @@ FILES = [
     _bad("wide.avi", _wide_avi, ABSURD),
     _bad("long.mp4", _patched(_stts(60, 0x7FFFFFF0)), ABSURD),
     _bad("fast.mp4", _patched(_stts(60, 1)), ABSURD),
-    _bad("many_samples.mp4", _patched(_many_samples), TRUNCATED),
+    _bad("many_samples.mp4", _patched(_many_samples), CORRUPT),
     _bad("sparse.mp4", _sparse, CORRUPT),
     _bad("cut.mkv", _cut(0.3, container="matroska"), TRUNCATED),
     _bad("cut.ts", _cut(0.01, container="mpegts"), NOT),
