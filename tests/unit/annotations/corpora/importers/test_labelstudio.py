@@ -8,10 +8,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from annotations.cases.kinds import AnswerState
+from annotations.cases.rules import Said
 from annotations.corpora.importers.labelstudio import Controls, read
 from annotations.corpora.importers.reading import Reading
 from annotations.corpora.importers.rows import BadField, Rejection, VideoRow
-from annotations.corpora.media.timemap import TimeMap
+from annotations.corpora.media.timemap import ProxyMap, TimeMap
+from annotations.labelstudio.conversion import Draft, to_regions
 from tests.unit.annotations.corpora.importers.storable import storable
 
 
@@ -91,6 +94,27 @@ def test_the_rate_is_needed_and_never_taken_to_be_24(tmp_path: Path) -> None:
     }  # fmt: skip
     (video,) = taken(tmp_path, bare, fps="25")
     assert answers(video)["pre_crash_localization"] == {"at_us": 1_200_000}
+
+
+@given(
+    frames=st.lists(st.integers(0, 299), min_size=3, max_size=3, unique=True).map(sorted),
+    fps=st.sampled_from([Fraction(30), Fraction(25, 2), Fraction(30000, 1001)]),
+)
+def test_what_our_own_form_shows_is_read_back(
+    tmp_path_factory: pytest.TempPathFactory, frames: list[int], fps: Fraction
+) -> None:
+    times = TimeMap.constant(300, fps)
+    onset, start, end = (int(times.times_us[frame]) for frame in frames)
+    said = {
+        "crash_recognition": {"label": "yes"},
+        "crash_localization": {"start_us": start, "end_us": end},
+        "pre_crash_localization": {"at_us": onset},
+        "crash_description": {"text": "A car hits a bus"},
+    }
+    drafts = {kind: Draft(Said(AnswerState.VALUED, value)) for kind, value in said.items()}
+    regions = to_regions(drafts, ProxyMap(times, fps, 300))
+    (video,) = taken(tmp_path_factory.mktemp("o"), task(annotation(*regions), fps=float(fps)))
+    assert answers(video) == said
 
 
 @given(
