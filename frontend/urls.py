@@ -1,7 +1,7 @@
 from django.contrib.auth.views import LoginView, LogoutView
 from django.urls import path
 
-from frontend import corpora_views, imports_views, views
+from frontend import audit_views, corpora_views, imports_views, views
 from frontend.api import LoopView
 
 urlpatterns = [
@@ -22,6 +22,8 @@ urlpatterns = [
     path("corpora/<int:pk>/import", imports_views.import_form, name="corpus-import"),
     path("corpora/<int:pk>/import/mapping", imports_views.mapping_form, name="corpus-import-mapping"),
     path("corpora/<int:pk>/import/trial", imports_views.mapping_trial, name="corpus-import-trial"),
+    path("corpora/<int:pk>/audit", audit_views.audit_page, name="corpus-audit"),
+    path("corpora/<int:pk>/audit/clips", audit_views.audit_clips, name="corpus-audit-clips"),
     path("videos/<int:pk>", corpora_views.video_page, name="video"),
     path("videos/<int:pk>/records/<int:record>", corpora_views.source_record, name="source-record"),
     path("imports/<int:pk>", imports_views.import_page, name="import"),

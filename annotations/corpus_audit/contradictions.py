@@ -9,13 +9,17 @@ from annotations.cases.rules import RuleFinding, Said
 from annotations.cases.rules import check as broken_rules
 from annotations.corpora.importers.rows import KINDS
 from annotations.corpus_audit.columns import (
+    ABSENT,
     MISSING,
     ONSET,
+    OUT_OF_CLIP,
     RECOGNITION,
     SPAN,
     STATES,
     TEXTS,
     UNKNOWN,
+    UNPARSABLE,
+    VALUED,
     Columns,
 )
 from annotations.corpus_audit.findings import ERROR, WARNING, Finding, examples, plain, seconds, some
@@ -86,7 +90,11 @@ class _Rows:
 def _finding(columns: Columns, key: tuple[str, str], rule: RuleFinding, found: list[int]) -> Finding:
     code, subject = key
     kinds = [KINDS.index(str(kind)) for kind in rule.kinds]
-    total = int((~columns.excluded & (columns.states[:, kinds] != MISSING).all(axis=1)).sum())
+    absent = (
+        () if code.startswith(("span_", "onset_")) else (ABSENT,)
+    )  # rules on times speak of times that are there
+    there = np.isin(columns.states[:, kinds], (VALUED, OUT_OF_CLIP, UNPARSABLE, *absent))
+    total = int((~columns.excluded & there.all(axis=1)).sum())
     one = len(found) == 1
     data: dict[str, Any] = {}
     if code in ("span_beyond_clip", "onset_beyond_clip"):

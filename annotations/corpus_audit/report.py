@@ -27,10 +27,9 @@ from annotations.corpus_audit.statistics import histogram, quantiles
 
 FORMAT: Final = "crashdesk-audit/1"
 COUNTED: Final = (
-    "Of each clip and kind the approved answer counts; where none is approved, the newest answer of "
-    "a person; where "
-    "there is none, the newest imported one. Drafts of a model never count, nor does anything of an "
-    "excluded case."
+    "Of each clip and kind the approved answer counts; where none is approved, the newest answer of a person; where "
+    "there is none, the newest imported one. A model's draft counts only once it is approved, and nothing counts of "
+    "an excluded case."
 )
 Check = Callable[[Columns], Iterator[Finding]]
 CHECKS: Final[tuple[tuple[str, Check], ...]] = (

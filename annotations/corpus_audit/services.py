@@ -1,5 +1,6 @@
 """Asking for audits, and what people say about their findings."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -65,15 +66,23 @@ class Standing:
 
 def standings(audit: CorpusAudit) -> list[Standing]:
     """Every finding of an audit with its standing acknowledgement, in the report's order."""
-    rows = FindingAcknowledgement.objects.filter(corpus=audit.corpus_id, withdrawn_at=None).select_related(
-        "by"
-    )
-    said = {(row.code, row.subject): row for row in rows}
-    return [
-        Standing(finding, found, found is not None and _outgrown(finding, found))
-        for finding in audit.report["findings"]
-        for found in [said.get((finding["code"], finding["subject"]))]
-    ]
+    return standings_of([audit])[audit.pk]
+
+
+def standings_of(audits: Sequence[CorpusAudit]) -> dict[int, list[Standing]]:
+    """The same for audits of several corpora, by audit id, in one query."""
+    rows = FindingAcknowledgement.objects.filter(
+        corpus__in=[audit.corpus_id for audit in audits], withdrawn_at=None
+    ).select_related("by")
+    said = {(row.corpus_id, row.code, row.subject): row for row in rows}
+    return {
+        audit.pk: [
+            Standing(finding, found, found is not None and _outgrown(finding, found))
+            for finding in audit.report["findings"]
+            for found in [said.get((audit.corpus_id, finding["code"], finding["subject"]))]
+        ]
+        for audit in audits
+    }
 
 
 def _outgrown(finding: dict[str, Any], said: FindingAcknowledgement) -> bool:

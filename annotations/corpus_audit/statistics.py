@@ -266,8 +266,8 @@ class Spike:
 
     @property
     def ratio(self) -> float:
-        """How many times its neighbours' mean."""
-        return self.count / self.expected if self.expected else float("inf")
+        """How many times its neighbours' mean; its own count where it has none."""
+        return self.count / self.expected if self.expected else float(self.count)
 
 
 def spikes(
@@ -275,6 +275,8 @@ def spikes(
     level: float = 1e-3,
 ) -> list[Spike]:  # fmt: skip
     """Values (rounded to `step`) that stand out from up to `reach` neighbours on either side, commonest first.
+
+    A value that is the only one stands out from neighbours that never occur.
 
     The neighbours are the nearest values that occur at all, so that gaps of a coarser grid do not count as zeros. Given
     a value's count c and its n neighbours' total s, c is binomial(c + s, 1 / (n + 1)) when all are equally common.
@@ -284,6 +286,10 @@ def spikes(
     if not len(values):
         return []
     bins, counts = np.unique(np.floor_divide(values + step // 2, step), return_counts=True)
+    if len(bins) == 1:
+        alone, count = int(bins[0]) * step, int(counts[0])
+        p_alone = (1.0 / (2 * reach + 1)) ** count
+        return [Spike(alone, count, 0.0, 0, p_alone)] if p_alone < level else []
     totals = np.concatenate([[0], np.cumsum(counts)])
     at = np.arange(len(bins))
     low, high = np.maximum(at - reach, 0), np.minimum(at + reach + 1, len(bins))

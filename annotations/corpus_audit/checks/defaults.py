@@ -84,7 +84,7 @@ def _of_measure(columns: Columns, name: str, values: Ints, known: Mask) -> Itera
             total=total,
             sentence=(
                 f"The {_WHAT[name]} is {shown} for {spike.count:,} of {some(total, 'clip')} ({percent(share)}), "
-                f"{spike.ratio:.0f} times as often as the values around it: more like a default than an observation."
+                f"{_beside(spike)}: more like a default than an observation."
             ),
             action=(
                 "Have people look at a sample of these clips, and score the clips without this value apart: a model "
@@ -98,6 +98,12 @@ def _of_measure(columns: Columns, name: str, values: Ints, known: Mask) -> Itera
             },
             rows=rows,
         )  # fmt: skip
+
+
+def _beside(spike: Spike) -> str:
+    return (
+        f"{spike.ratio:.0f} times as often as the values around it" if spike.neighbours else "and never else"
+    )
 
 
 def _spike_data(spike: Spike) -> dict[str, Any]:

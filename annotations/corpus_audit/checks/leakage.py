@@ -76,8 +76,8 @@ def _straddling(
 
 
 def _nearness(columns: Columns, groups: Codes, judged: Ints, other: Ints) -> dict[str, int]:
-    """Of the judged clips whose place in the recording is known: how many overlap a clip of the other split from the same
-    recording, and how many lie within NEAR_US of one. Empty where no places are known.
+    """Of the judged clips whose place in the recording is known: how many overlap a clip of the other split, and
+    how many have less than NEAR_US between them and one, of the same recording. Empty where no places are known.
     """
     start, end = columns.place_from_us, columns.place_to_us
     judged, other = judged[end[judged] != UNKNOWN], other[end[other] != UNKNOWN]
@@ -93,9 +93,9 @@ def _nearness(columns: Columns, groups: Codes, judged: Ints, other: Ints) -> dic
         after = int(np.searchsorted(starts, end[row]))  # these begin no earlier than this clip ends
         gaps = [int(start[row] - ends[after - 1])] if after else []
         gaps += [int(starts[after] - end[row])] if after < len(starts) else []
-        gap = min(gaps, default=NEAR_US + 1)
+        gap = min(gaps, default=NEAR_US)
         overlapping += gap < 0
-        near += gap <= NEAR_US
+        near += gap < NEAR_US
     return {"placed": len(judged), "within_a_second": near, "overlapping": overlapping}
 
 
@@ -103,7 +103,7 @@ def _near_words(near: dict[str, int], other: str) -> str:
     if not near.get("within_a_second"):
         return ""
     overlap = f", {near['overlapping']:,} overlap it" if near["overlapping"] else ""
-    return f" {near['within_a_second']:,} of them lie within a second of a clip of {other}{overlap}."
+    return f" {near['within_a_second']:,} of them lie less than a second from a clip of {other}{overlap}."
 
 
 def _training_rank(name: str) -> int:

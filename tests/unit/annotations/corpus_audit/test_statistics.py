@@ -175,6 +175,13 @@ def test_a_coarser_grid_than_the_bins_is_no_row_of_spikes() -> None:
 def test_spikes_of_anything_are_among_the_values(values: list[int]) -> None:
     found = spikes(np.array(values, dtype=np.int64), step=1)
     assert {spike.value for spike in found} <= set(values)
+    assert all(np.isfinite(spike.ratio) for spike in found)
+
+
+def test_the_only_value_stands_out_once_it_is_not_chance() -> None:
+    (found,) = spikes(np.full(40, 7), step=1)
+    assert (found.value, found.count, found.ratio, found.neighbours) == (7, 40, 40.0, 0)
+    assert spikes(np.full(2, 7), step=1) == []
 
 
 def test_resolution_is_the_coarsest_step_that_nearly_all_keep() -> None:

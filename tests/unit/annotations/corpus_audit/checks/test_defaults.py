@@ -55,6 +55,15 @@ def test_a_small_default_is_worth_knowing_only() -> None:
     assert by_key(check(columns(made)))["default_value", "span length 2.2 s"].severity == "info"
 
 
+def test_a_value_that_never_varies_is_a_default() -> None:
+    made = [{"crash_recognition": "yes", ONSET: 1_500_000} for _ in range(40)]
+    (finding,) = check(columns(made))
+    assert (finding.subject, finding.count, finding.total) == ("onset 1.5 s", 40, 40)
+    assert finding.sentence == (
+        "The onset is 1.5 s for 40 of 40 clips (100 %), and never else: more like a default than an observation."
+    )
+
+
 def test_the_end_of_the_clip_as_the_end_of_the_span() -> None:
     made = spread(500)
     draw = random.Random(2)

@@ -32,10 +32,10 @@ def test_neighbours_in_time_are_counted_where_the_place_in_the_recording_is_know
     made = [
         clip("train", "r1", place_us=(10 * second, 20 * second)),
         clip("train", "r1", place_us=(12 * second, 14 * second)),
-        clip("val", "r1", place_us=(21 * second, 25 * second)),  # a second after
+        clip("val", "r1", place_us=(20_900_000, 25 * second)),  # nine tenths after
         clip("val", "r1", place_us=(19 * second, 25 * second)),  # overlaps
-        clip("val", "r1", place_us=(5 * second, 9 * second)),  # a second before
-        clip("val", "r1", place_us=(0, 8 * second)),  # far
+        clip("val", "r1", place_us=(5 * second, 9_100_000)),  # nine tenths before
+        clip("val", "r1", place_us=(0, 9 * second)),  # a second before
         clip("val", "r1"),  # unknown
         clip("train", "r2", place_us=(0, second)),
         clip("val", "r2", place_us=(5 * second, 6 * second)),
@@ -44,7 +44,7 @@ def test_neighbours_in_time_are_counted_where_the_place_in_the_recording_is_know
     assert finding.count == 6
     placed = {"placed": 5, "within_a_second": 3, "overlapping": 1}
     assert {name: finding.data[name] for name in placed} == placed
-    assert "3 of them lie within a second of a clip of train, 1 overlap it." in finding.sentence
+    assert "3 of them lie less than a second from a clip of train, 1 overlap it." in finding.sentence
 
 
 def test_a_clips_own_name_is_no_recording() -> None:
