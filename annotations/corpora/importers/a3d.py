@@ -16,7 +16,6 @@ from annotations.corpora.importers.annotation_files import Named, Row
 from annotations.corpora.importers.frames import (
     MAX_FRAMES,
     Facts,
-    frame_to_us,
     positive_runs,
     recognition,
     span_answer,
@@ -37,6 +36,7 @@ from annotations.corpora.importers.rows import (
 )
 from annotations.corpora.media.findings import MediaError
 from annotations.corpora.media.isolate import Isolated
+from annotations.corpora.media.timemap import frame_time_us
 
 SOURCE: Final = "A3D"
 FPS: Final = Fraction(10)
@@ -153,7 +153,7 @@ def _crash(target: list[int], facts: Facts) -> tuple[tuple[GivenAnswer, ...], di
         return (), {}
     answers = [recognition("yes", "target: 1")]
     if len(runs) > 1:
-        runs_us = [[frame_to_us(start, FPS), frame_to_us(end, FPS)] for start, end in runs]
+        runs_us = [[frame_time_us(start, FPS), frame_time_us(end, FPS)] for start, end in runs]
         return tuple(answers), {"segments_us": runs_us}
     start, end = runs[0]
     facts.span(start, end, fields=("target", "target"), frames_field="target")

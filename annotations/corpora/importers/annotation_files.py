@@ -13,7 +13,6 @@ LONGEST_LINE: Final = 1 << 16
 ANNOTATION_SUFFIXES: Final = frozenset(
     {".txt", ".json", ".pkl", ".pickle", ".csv", ".xlsx", ".xls", ".xml", ".md"}
 )
-MAX_LEFT_ASIDE: Final = 200
 
 Row = VideoRow | Rejection
 T = TypeVar("T")
@@ -39,9 +38,7 @@ def find(
             aside.append(reading.name_of(path))
         else:
             found.append((path, role))
-    reading.left_aside = aside[:MAX_LEFT_ASIDE]
-    if len(aside) > MAX_LEFT_ASIDE:
-        reading.left_aside.append(f"and {len(aside) - MAX_LEFT_ASIDE} more")
+    reading.left_aside = aside
     return found
 
 

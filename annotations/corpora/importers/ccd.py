@@ -17,7 +17,6 @@ from annotations.corpora.importers import annotation_files
 from annotations.corpora.importers.annotation_files import Named, Row
 from annotations.corpora.importers.frames import (
     Facts,
-    frame_to_us,
     positive_runs,
     recognition,
     span_answer,
@@ -33,6 +32,7 @@ from annotations.corpora.importers.rows import (
     checked_text,
     kept_record,
 )
+from annotations.corpora.media.timemap import frame_time_us
 
 SOURCE: Final = "CCD"
 FPS: Final = Fraction(10)
@@ -141,7 +141,7 @@ def _crash(labels: list[int], *, until_end: bool) -> tuple[tuple[GivenAnswer, ..
     marked_end = end < len(labels)
     more = {
         "crash_start_frame": start,
-        "crash_start_us": frame_to_us(start, FPS),
+        "crash_start_us": frame_time_us(start, FPS),
         "crash_end_marked": marked_end,
     }
     answers = [recognition("yes", "binlabels: 1")]

@@ -9,38 +9,27 @@ audit to compare with the clip and with each other:
   record is taken all the same and nothing in it is repaired.
 """
 
-import re
 from collections.abc import Sequence
 from fractions import Fraction
 from typing import Any, Final
 
 from annotations.corpora.importers.rows import BadField, GivenAnswer
+from annotations.corpora.importers.times import rate_of
+from annotations.corpora.media.timemap import frame_time_us
 
 MAX_FRAMES: Final = 100_000_000
 """A number of frames beyond this (100 days at 10 a second) is not one."""
 MAX_DIGITS: Final = 9
-MAX_FPS: Final = 1000
-_RATE: Final = re.compile(r"\d{1,7}(?:\.\d{1,7}|/[1-9]\d{0,6})?", re.ASCII)
-
-
-def frame_to_us(frame: int, fps: Fraction) -> int:
-    """The presentation time of a frame (from 0) at a constant rate, in microseconds, rounded half to even.
-
-    Exact where the rate divides a million; else within half a microsecond of `frame / fps`.
-    """
-    return round(frame * 1_000_000 / fps)
+SLOWEST: Final = Fraction(1, 100)
 
 
 def parsed_fps(value: Any) -> Fraction | None:
-    """A rate given as an option: a number, "25", "29.97" or "30000/1001"; None where it is absent. BadField else."""
+    """A rate given as the option `fps`: 25, "29.97" or "30000/1001"; None where it is absent. BadField otherwise."""
     if value is None or value == "":
         return None
-    text = str(value) if isinstance(value, str | int | float) and not isinstance(value, bool) else ""
-    if not _RATE.fullmatch(text):
-        raise BadField("options.fps", "must be frames a second, like 25 or 30000/1001")
-    rate = Fraction(text)
-    if not 0 < rate <= MAX_FPS:
-        raise BadField("options.fps", f"must be above 0 and at most {MAX_FPS} frames a second")
+    rate = rate_of(value, "options.fps")
+    if rate < SLOWEST:
+        raise BadField("options.fps", f"{value} is no frame rate")
     return rate
 
 
@@ -84,7 +73,7 @@ def positive_runs(labels: Sequence[int]) -> list[tuple[int, int]]:
 
 def span_answer(start: int, end: int, fps: Fraction, raw_text: str) -> GivenAnswer:
     """A crash span from its first frame and the first frame after it."""
-    value = {"start_us": frame_to_us(start, fps), "end_us": frame_to_us(end, fps)}
+    value = {"start_us": frame_time_us(start, fps), "end_us": frame_time_us(end, fps)}
     return GivenAnswer("crash_localization", value, raw_text)
 
 
@@ -127,7 +116,7 @@ class Facts:
         if self.fps is not None:
             declared["fps"] = [self.fps.numerator, self.fps.denominator]
         if self.frames is not None and self.fps is not None:
-            declared["duration_us"] = frame_to_us(self.frames, self.fps)
+            declared["duration_us"] = frame_time_us(self.frames, self.fps)
         if self._span is not None:
             declared["start_frame"], declared["end_frame"] = self._span
         found: dict[str, Any] = {"declared": declared} if declared else {}

@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 from annotations.corpora.importers.frames import (
     MAX_FRAMES,
     Facts,
-    frame_to_us,
     parsed_fps,
     positive_runs,
     span_answer,
@@ -17,25 +16,26 @@ from annotations.corpora.importers.frames import (
     whole_text,
 )
 from annotations.corpora.importers.rows import BadField
+from annotations.corpora.media.timemap import frame_time_us
 
 RATES = st.fractions(min_value=Fraction(1, 10), max_value=1000, max_denominator=1001)
 
 
 @given(st.integers(0, MAX_FRAMES), RATES)
 def test_a_frame_is_within_half_a_microsecond_of_its_time(frame: int, fps: Fraction) -> None:
-    assert abs(Fraction(frame_to_us(frame, fps), 1_000_000) - frame / fps) <= Fraction(1, 2_000_000)
+    assert abs(Fraction(frame_time_us(frame, fps), 1_000_000) - frame / fps) <= Fraction(1, 2_000_000)
 
 
 @given(
     st.integers(0, MAX_FRAMES), st.sampled_from([Fraction(10), Fraction(25), Fraction(50), Fraction(25, 2)])
 )
 def test_a_rate_that_divides_a_million_is_exact(frame: int, fps: Fraction) -> None:
-    assert Fraction(frame_to_us(frame, fps), 1_000_000) == frame / fps
+    assert Fraction(frame_time_us(frame, fps), 1_000_000) == frame / fps
 
 
 @given(st.integers(0, MAX_FRAMES - 1), RATES)
 def test_frames_keep_their_order(frame: int, fps: Fraction) -> None:
-    assert frame_to_us(frame, fps) < frame_to_us(frame + 1, fps)
+    assert frame_time_us(frame, fps) < frame_time_us(frame + 1, fps)
 
 
 @given(st.lists(st.integers(0, 1)))
@@ -57,7 +57,7 @@ def test_a_rate_is_a_number_or_a_fraction(value: Any, fps: Fraction | None) -> N
 
 
 @pytest.mark.parametrize(
-    "value", [True, 0, -1, "x", "1/0", "nan", float("inf"), 1001, [], "9" * 30, "1e999999999"]
+    "value", [True, 0, -1, "x", "1/0", "nan", float("inf"), 1001, [], "9" * 30, "1e999999999", "25/0", "1e-9"]
 )
 def test_what_is_no_rate(value: Any) -> None:
     with pytest.raises(BadField) as caught:
