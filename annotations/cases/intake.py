@@ -21,6 +21,7 @@ from annotations.cases.intake_tally import Tally
 from annotations.cases.kinds import TIME_KINDS, Kind
 from annotations.cases.models import Case, Guideline
 from annotations.cases.services import ensure_guideline
+from annotations.corpora.fetch.services import enqueue_fetches
 from annotations.corpora.importers.formats import FORMATS
 from annotations.corpora.importers.places import Places
 from annotations.corpora.importers.reading import Format, Reading
@@ -126,11 +127,18 @@ class _Intake:
             )  # fmt: skip
             rejected += take_answers(taken, cases=cases, tally=self.tally)
             keep_records(taken, format=self.run.format, cases=cases)
+            self.fetch([cases[row.name].video_id for row in taken if row.url and row.name not in stored])
         self.answered = self.answered or any(row.answers for row in taken)
         for row in taken:
             if row.file in reading.files:
                 reading.files[row.file] += 1
         self.reject(rejected)
+
+    def fetch(self, video_ids: list[int]) -> None:
+        """Have the clips fetched whose rows only give an address, where that is allowed."""
+        if video_ids:
+            lacking = Video.objects.filter(pk__in=video_ids, media=None)
+            enqueue_fetches(lacking, by=self.run.created_by, group=f"import:{self.run.pk}")
 
     def take_absences(self) -> None:
         """Write down that clips without a crash have no times, case by case of the corpus."""

@@ -4,6 +4,7 @@ from typing import Any
 
 from annotations.cases.audit_requests import audit_examined_corpora
 from annotations.cases.services import settle_media_of
+from annotations.corpora.duplicates.queueing import enqueue_fingerprints
 from annotations.corpora.media_store import note_processing_failed
 from annotations.corpora.models import MediaState
 from annotations.corpora.services import process_media
@@ -19,6 +20,8 @@ def media_work(running: Running) -> dict[str, Any]:
     media = process_media(running.job.args["media_id"])
     settle_media_of(media, by=None)
     audit_examined_corpora(media)
+    if media.state == MediaState.READY:
+        enqueue_fingerprints([media.pk], by=None)
     return {"media_id": media.pk, "state": media.state}
 
 

@@ -4,10 +4,12 @@ import threading
 from typing import Any, Final
 
 from django.conf import settings
+from django.utils import timezone
 
 from annotations.corpora.duplicates import METHOD
 from annotations.corpora.duplicates.fingerprint import make_fingerprint
 from annotations.corpora.duplicates.queueing import start_search
+from annotations.corpora.duplicates.queueing import search_new_when_made
 from annotations.corpora.media.findings import MediaError
 from annotations.corpora.media.isolate import Isolated
 from annotations.corpora.models import Fingerprint, Media, MediaState, Severity, Video, VideoFinding
@@ -45,7 +47,8 @@ def make_for(media_id: int) -> bool:
     except MediaError as error:
         _note(media, error)
         return False
-    Fingerprint.objects.update_or_create(media=media, defaults={"method": METHOD, "data": data})
+    made = {"method": METHOD, "data": data, "made_at": timezone.now()}
+    Fingerprint.objects.update_or_create(media=media, defaults=made)
     VideoFinding.objects.filter(video__media=media, code=NO_FINGERPRINT).delete()
     return True
 

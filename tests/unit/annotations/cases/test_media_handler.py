@@ -39,7 +39,9 @@ def test_an_imported_folder_becomes_cases_ready_or_excluded(tmp_path: Path, lead
     examined = [job for job in work("media") if job.kind == "media"]
     assert [job.state for job in examined] == ["done", "done"]
     assert {job.group for job in examined} == {f"import:{run.pk}"}
-    (audited_again,) = [job for job in work("data") if job.kind == "audit"]
+    later = work("data")
+    (audited_again,) = [job for job in later if job.kind == "audit"]
+    assert [job.state for job in later if job.kind == "cluster"] == ["done"]
     assert audited_again.result["audit"] != audited.result["audit"], "it knows the clips now"
     assert {case.video.name: (case.status, case.excluded_reason) for case in Case.objects.all()} == {
         "good.mp4": ("ready", ""),
@@ -118,8 +120,8 @@ def test_a_media_job_that_fails_for_good_is_named_and_queued_by_the_next_import(
     assert job.error.strip().splitlines()[-1] in finding.message
     imported(tmp_path / "in")
     imported(tmp_path / "in")
-    (again,) = work("media")
-    assert again.state == "done"
+    again, fingerprint = work("media")
+    assert (again.state, fingerprint.kind) == ("done", "fingerprint")
     assert "processing_failed" not in {code for _, code, _ in findings()}
     assert {case.status for case in Case.objects.all()} == {"ready"}
 
