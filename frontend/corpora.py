@@ -21,6 +21,8 @@ from annotations.corpora.models import (
     Video,
     VideoFinding,
 )
+from annotations.corpus_audit.models import CorpusAudit
+from annotations.corpus_audit.services import standings_of
 from crashdesk.jobs.models import Job
 
 ABSENT = "absent"
@@ -63,6 +65,15 @@ class ImportRow:
 
 
 @dataclass(frozen=True)
+class AuditNote:
+    """What the newest audit of a corpus leaves open: how many findings, and the worst of them ('' when none is)."""
+
+    open: int
+    severity: str
+    sentence: str
+
+
+@dataclass(frozen=True)
 class CorpusRow:
     """A corpus of the list. `media` and `cases` leave out states that nothing is in."""
 
@@ -72,6 +83,7 @@ class CorpusRow:
     cases: list[Part]
     case_count: int
     last_import: ImportRow | None
+    audit: AuditNote | None
 
 
 @dataclass(frozen=True)
@@ -149,11 +161,32 @@ def corpus_rows(corpora: Sequence[Corpus]) -> list[CorpusRow]:
     newest = ImportRun.objects.filter(corpus__in=ids).order_by().values("corpus").annotate(last=Max("pk"))
     runs = ImportRun.objects.filter(pk__in=[row["last"] for row in newest]).order_by("pk")
     last = {row.run.corpus_id: row for row in import_rows(list(runs))}
-    return [_row(corpus, media[corpus.pk], cases[corpus.pk], last.get(corpus.pk)) for corpus in corpora]
+    audits = audit_notes(ids)
+    return [
+        _row(corpus, media[corpus.pk], cases[corpus.pk], last.get(corpus.pk), audits.get(corpus.pk))
+        for corpus in corpora
+    ]
+
+
+def audit_notes(corpus_ids: Sequence[int]) -> dict[int, AuditNote]:
+    """By corpus id, for those that have been audited. A report lists its worst findings first."""
+    audits = CorpusAudit.objects.filter(corpus__in=corpus_ids).order_by("corpus_id", "-pk").distinct("corpus_id")
+    newest = list(audits)
+    standing = standings_of(newest)
+    notes = {}
+    for audit in newest:
+        left = [found.finding for found in standing[audit.pk] if found.open]
+        worst = left[0] if left else {"severity": "", "sentence": ""}
+        notes[audit.corpus_id] = AuditNote(len(left), worst["severity"], worst["sentence"])
+    return notes
 
 
 def _row(
-    corpus: Corpus, media: Mapping[str, int], cases: Mapping[str, int], last: ImportRow | None
+    corpus: Corpus,
+    media: Mapping[str, int],
+    cases: Mapping[str, int],
+    last: ImportRow | None,
+    audit: AuditNote | None,
 ) -> CorpusRow:
     videos, case_count = sum(media.values()), sum(cases.values())
     return CorpusRow(
@@ -171,6 +204,7 @@ def _row(
         ],
         case_count=case_count,
         last_import=last,
+        audit=audit,
     )  # fmt: skip
 
 

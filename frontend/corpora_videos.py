@@ -90,7 +90,7 @@ class VideoRow:
     video: Video
     findings: list[VideoFinding]
     case: Case | None
-    in_cluster: bool
+    cluster: int | None
     board: Mapping[str, Any] | None
 
 
@@ -106,13 +106,13 @@ def rows(videos: list[Video]) -> list[VideoRow]:
     for finding in VideoFinding.objects.filter(video__in=ids).defer("data"):
         findings[finding.video_id].append(finding)
     cases = {case.video_id: case for case in Case.objects.filter(video__in=ids).order_by("id")}
-    clustered = set(DuplicateMember.objects.filter(video__in=ids).values_list("video_id", flat=True))
+    clusters = dict(DuplicateMember.objects.filter(video__in=ids).values_list("video_id", "cluster_id"))
     return [
         VideoRow(
             video=video,
             findings=findings[video.pk],
             case=cases.get(video.pk),
-            in_cluster=video.pk in clustered,
+            cluster=clusters.get(video.pk),
             board=board_of(video),
         )
         for video in videos

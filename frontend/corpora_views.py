@@ -7,7 +7,15 @@ from django.shortcuts import get_object_or_404
 from django.views.decorators.csrf import ensure_csrf_cookie
 from django.views.decorators.http import require_safe
 
-from annotations.corpora.models import Corpus, MediaState, SourceRecord, Upload, UploadState, Video
+from annotations.corpora.models import (
+    Corpus,
+    DuplicateMember,
+    MediaState,
+    SourceRecord,
+    Upload,
+    UploadState,
+    Video,
+)
 from frontend import corpora, corpora_clip, corpora_videos
 from frontend.corpora_videos import VideoFilters
 from frontend.pages import check, keyset, page
@@ -108,6 +116,7 @@ def video_page(request: HttpRequest, pk: int) -> HttpResponse:
         "findings": video.findings.all(),
         "records": corpora_clip.record_rows(video),
         "others": corpora_clip.others(video),
+        "cluster": DuplicateMember.objects.filter(video=video).values_list("cluster_id", flat=True).first(),
         "cases": video.cases.select_related("guideline"),
         "page": "corpora",
     }

@@ -19,7 +19,7 @@ from frontend.corpora_clip import size
 
 SHOWN_ENTRIES: Final = 300
 SHOWN_REASONS: Final = 12
-OPEN: Final = (JobState.QUEUED, JobState.RUNNING)
+OPEN: Final = (JobState.QUEUED, JobState.PAUSED, JobState.RUNNING)
 _FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
 
 
@@ -216,13 +216,18 @@ class Progress:
     job: Job | None
     live: bool
 
+    @property
+    def open(self) -> bool:
+        """Whether its own job is still to end."""
+        return self.job is not None and self.state in OPEN
+
 
 def progress(run: ImportRun) -> Progress:
     """The import's own job, and those of its clips."""
     job = Job.objects.filter(pk=run.job_id).first() if run.job_id else None
     state = job.state if job else JobState.DONE if run.finished_at else JobState.QUEUED
-    others = Job.objects.filter(group=f"import:{run.pk}").exclude(pk=run.job_id or 0)
-    tally = others.aggregate(
+    of_clips = Job.objects.filter(group=f"import:{run.pk}", kind="media")
+    tally = of_clips.aggregate(
         total=Count("pk"),
         done=Count("pk", filter=Q(state=JobState.DONE)),
         failed=Count("pk", filter=Q(state__in=[JobState.FAILED, JobState.CANCELLED])),

@@ -1,7 +1,7 @@
 from django.contrib.auth.views import LoginView, LogoutView
 from django.urls import path
 
-from frontend import audit_views, corpora_views, imports_views, views
+from frontend import audit_views, corpora_views, duplicates_views, imports_views, views
 from frontend.api import LoopView
 
 urlpatterns = [
@@ -26,6 +26,9 @@ urlpatterns = [
     path("corpora/<int:pk>/audit/clips", audit_views.audit_clips, name="corpus-audit-clips"),
     path("videos/<int:pk>", corpora_views.video_page, name="video"),
     path("videos/<int:pk>/records/<int:record>", corpora_views.source_record, name="source-record"),
+    path("duplicates", duplicates_views.cluster_list, name="duplicates"),
+    path("duplicates/said", duplicates_views.verdict_list, name="duplicate-verdicts"),
+    path("duplicates/<int:pk>", duplicates_views.cluster_page, name="duplicate-cluster"),
     path("imports/<int:pk>", imports_views.import_page, name="import"),
     path("imports/<int:pk>/progress", imports_views.import_progress, name="import-progress"),
     path("imports/<int:pk>/rejections.csv", imports_views.rejections_csv, name="import-rejections-csv"),

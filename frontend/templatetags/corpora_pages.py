@@ -6,6 +6,7 @@ from typing import Any
 from django import template
 
 from frontend import corpora
+from frontend.times import instant
 
 register = template.Library()
 
@@ -82,3 +83,9 @@ def cell_words(value: Any) -> str:
 def tail(text: str) -> str:
     """The end of an error's text, where the cause stands; at most 4000 characters."""
     return text if len(text) <= 4000 else f"…{text[-4000:]}"
+
+
+@register.filter
+def later(shift_us: int) -> str:
+    """When a clip shows what the one it is compared with shows: 1500000 -> '1.500 s later than there'."""
+    return f"{instant(abs(shift_us))} {'later' if shift_us > 0 else 'earlier'} than there"

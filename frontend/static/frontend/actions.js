@@ -1,13 +1,21 @@
 // @ts-check
 /**
  * Forms that post to the API: <form data-post="/api/…" data-done="reload|next|open" data-said="…">.
- * Their fields become the JSON body; a refusal is shown in [data-error] inside the form. With "open" the page goes on
+ * Their fields become the JSON body, those called "name[]" a list; data-method is POST unless it says DELETE. A refusal is shown in [data-error] inside the form. With "open" the page goes on
  * to data-open, an address with names of the answer's fields in braces: "/imports/{args.import_run_id}".
  */
 import { post, showError } from "./api.js";
 
 const FLASH = "crashdesk.flash";
 const GO_ON = "crashdesk.goOn";
+
+/** @param {HTMLFormElement} form @returns {Record<string, unknown>} */
+function fields(form) {
+  const data = new FormData(form);
+  const names = [...new Set(data.keys())];
+  return Object.fromEntries(names.map((name) =>
+    name.endsWith("[]") ? [name.slice(0, -2), data.getAll(name)] : [name, data.get(name)]));
+}
 
 /** @param {HTMLFormElement} form */
 async function send(form) {
@@ -18,7 +26,7 @@ async function send(form) {
   if (button) button.disabled = true;
   form.setAttribute("aria-busy", "true");
   try {
-    const answer = await post(url, Object.fromEntries(new FormData(form)));
+    const answer = await post(url, fields(form), form.dataset.method);
     if (form.dataset.said) sessionStorage.setItem(FLASH, form.dataset.said);
     leave(form, answer);
   } catch (error) {

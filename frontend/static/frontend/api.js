@@ -47,10 +47,11 @@ export async function request(url, options = {}) {
 /**
  * @param {string} url
  * @param {Record<string, unknown>} [body]
+ * @param {string} [method]
  */
-export function post(url, body = {}) {
+export function post(url, body = {}, method = "POST") {
   return request(url, {
-    method: "POST",
+    method,
     headers: { "Content-Type": "application/json", "X-CSRFToken": csrf() },
     body: JSON.stringify(body),
   });

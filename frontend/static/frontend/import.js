@@ -7,11 +7,10 @@ const told = () => /** @type {HTMLElement} */ (place.querySelector("[data-state]
 
 /** Offer cancelling while the job is open, resuming once it has ended undone. */
 function offer() {
-  const { state = "", stopping } = told();
-  const open = (state === "queued" || state === "running") && !stopping;
+  const { state = "", open, stopping } = told();
   const undone = state === "failed" || state === "cancelled";
   for (const form of /** @type {NodeListOf<HTMLElement>} */ (document.querySelectorAll("[data-when]"))) {
-    form.hidden = !(form.dataset.when === "open" ? open : undone);
+    form.hidden = !(form.dataset.when === "open" ? open && !stopping : undone);
   }
 }
 

@@ -18,6 +18,8 @@ from annotations.corpora.models import (
     Video,
     VideoFinding,
 )
+from annotations.corpus_audit.models import CorpusAudit
+from annotations.corpus_audit.services import acknowledge
 from crashdesk.accounts.models import User
 from tests import factories
 
@@ -254,5 +256,36 @@ def test_the_same_footage_elsewhere_is_named(client: Client, lead: User, corpus:
     assert f'href="/videos/{copy.pk}"' in text
     assert "the same bytes" in text
     assert f'href="/videos/{near.pk}"' in text
-    assert "93% alike" in text
+    assert "93 % alike" in text
     assert "Has near duplicates" in page(client, lead, f"/corpora/{corpus.pk}/videos")
+
+
+def audited(corpus: Corpus, findings: list[dict[str, object]]) -> CorpusAudit:
+    return CorpusAudit.objects.create(
+        corpus=corpus, inputs_hash=str(len(findings)), code_version="1", report={"findings": findings}
+    )
+
+
+def finding(code: str, severity: str, count: int = 3) -> dict[str, object]:
+    return {
+        "code": code,
+        "subject": "",
+        "severity": severity,
+        "count": count,
+        "sentence": f"{code}: look at it.",
+    }
+
+
+def test_the_newest_audit_tells_its_worst_open_finding(client: Client, lead: User, corpus: Corpus) -> None:
+    assert "not audited yet" in page(client, lead, "/corpora")
+    audited(corpus, [])
+    assert "nothing open" in page(client, lead, "/corpora")
+    audit = audited(corpus, [finding("leak", "error"), finding("gap", "warning")])
+    for address in ("/corpora", f"/corpora/{corpus.pk}"):
+        text = page(client, lead, address)
+        assert "leak: look at it." in text
+        assert "2 open" in text
+    acknowledge(audit=audit, code="leak", subject="", reason="known", by=lead)
+    text = page(client, lead, "/corpora")
+    assert "gap: look at it." in text
+    assert "1 open" in text
