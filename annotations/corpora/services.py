@@ -6,6 +6,7 @@ from typing import Any
 from django.conf import settings
 from django.db import IntegrityError, transaction
 
+from annotations.corpora.importers.column_mapping import check_mapping
 from annotations.corpora.importers.formats import FORMATS
 from annotations.corpora.models import Corpus, ImportFormat, ImportRun
 from annotations.corpora.processing import process_media
@@ -65,6 +66,11 @@ def _checked_path(
 def _column_mapping(corpus: Corpus, given: dict[str, Any] | None) -> dict[str, Any]:
     """The mapping of a table's columns: the one given, kept with the corpus, or the one that the corpus keeps."""
     if given is not None:
+        if problems := check_mapping(given):
+            fields: dict[str, list[str]] = {}
+            for problem in problems:
+                fields.setdefault(f"options.mapping.{problem.field}", []).append(problem.message)
+            raise Problem("invalid_column_mapping", problems[0].message, fields=fields, status=400)
         Corpus.objects.filter(pk=corpus.pk).update(column_mapping=given)
         return given
     mapping: dict[str, Any] = corpus.column_mapping

@@ -15,14 +15,17 @@ CLIP_SUFFIXES: Final = frozenset(
 class Places:
     """The clips below a folder, looked up once.
 
-    A row's name is, in this order: a path below the folder; a path below one of its folders; a file name that
-    occurs once; a file name without its suffix that occurs once. Two candidates are none.
+    A row's name is, in this order: a path below the folder, or beside the file that names it; a file name that
+    occurs once; a file name without its suffix that occurs once. Two candidates are none. A name with folders is
+    looked for without them only where all clips lie in one folder, and never when it is a mere number: clip 001 of
+    one class is not clip 001 of another.
     """
 
     def __init__(self, root: Path) -> None:
         self._paths: dict[str, str] = {}
         self._by_name: dict[str, str | None] = {}
         self._by_stem: dict[str, str | None] = {}
+        self._folders: set[str] = set()
         self._root = root
         for folder, below, names in os.walk(root):
             below.sort()
@@ -31,6 +34,7 @@ class Places:
                 if suffix.lower() in CLIP_SUFFIXES and not name.startswith("."):
                     path = os.path.relpath(os.path.join(folder, name), root)
                     self._paths[path] = path
+                    self._folders.add(folder)
                     self._by_name[name] = None if name in self._by_name else path
                     self._by_stem[stem] = None if stem in self._by_stem else path
 
@@ -48,11 +52,11 @@ class Places:
             for path in (self._root / beside / name, self._root / name):
                 if path.is_file():
                     return path
-        found = (
-            self._paths.get(str(PurePosixPath(beside) / pure))
-            or self._paths.get(str(pure))
-            or self._by_name.get(pure.name)
-            or self._by_stem.get(pure.name)
-            or self._by_stem.get(pure.stem)
-        )
+        found = self._paths.get(str(PurePosixPath(beside) / pure)) or self._paths.get(str(pure))
+        if found is None and not pure.stem.isdigit() and (len(pure.parts) == 1 or len(self._folders) == 1):
+            found = (
+                self._by_name.get(pure.name) or self._by_stem.get(pure.name) or self._by_stem.get(pure.stem)
+            )
+        if found is None and len(pure.parts) == 1:
+            found = self._by_name.get(pure.name) or self._by_stem.get(pure.name)
         return self._root / found if found else None

@@ -20,6 +20,7 @@ KINDS: Final = (
     "pre_crash_localization",
 )
 MAX_NAME, MAX_SOURCE, MAX_RECORDING = 300, 100, 200
+MAX_DIGITS: Final = 30
 _PLAIN_NAME: Final = re.compile(r"(?:[\w-][\w.-]*/)*[\w-][\w.-]*")
 """Names that need no closer look: no folder or file begins with a point."""
 
@@ -134,7 +135,7 @@ def kept_record(record: Any) -> Any:
     try:
         text = json.dumps(record, allow_nan=False, ensure_ascii=False, default=_plain_number)
         text.encode()
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, RecursionError) as error:
         raise BadField("", f"the row cannot be stored: {error}") from error
     if "\\u0000" in text:
         raise BadField("", "the row holds a NUL character")
@@ -143,7 +144,8 @@ def kept_record(record: Any) -> Any:
 
 def _plain_number(value: Any) -> Any:
     if isinstance(value, Decimal):
-        return int(value) if value == value.to_integral_value() else float(value)
+        whole = value.is_finite() and value.adjusted() < MAX_DIGITS and value == value.to_integral_value()
+        return int(value) if whole else float(value)
     raise TypeError(f"{type(value).__name__} has no place in JSON")
 
 

@@ -192,3 +192,24 @@ def test_the_real_clips_are_examined() -> None:
     for name in ("bgs_tiny_demo.avi", "kenway_accident1.mp4"):
         media = process_media(media_of(folder / name).pk)
         assert media.state == MediaState.READY, list(VideoFinding.objects.values_list("message", flat=True))
+
+
+def test_a_column_mapping_is_checked_and_kept_for_the_next_table(tmp_path: Path) -> None:
+    (tmp_path / "rows.csv").write_text("file\na.mp4\n")
+
+    def begin(**options: Any) -> ImportRun:
+        return begin_import(
+            corpus_name="tables", format="table", path=tmp_path / "rows.csv", by=None, options=options
+        )
+
+    with pytest.raises(Problem) as missing:
+        begin()
+    assert missing.value.code == "column_mapping_missing"
+    with pytest.raises(Problem) as wrong:
+        begin(mapping={"name": 7})
+    assert (wrong.value.code, list(wrong.value.fields)) == (
+        "invalid_column_mapping",
+        ["options.mapping.name"],
+    )
+    given = begin(mapping={"name": "file"})
+    assert begin().options == given.options == {"mapping": {"name": "file"}}

@@ -17,7 +17,7 @@ def clips(root: Path, *names: str) -> Places:
     [
         ("videos/a.mp4", ".", "videos/a.mp4"),
         ("a.mp4", "videos", "videos/a.mp4"),
-        ("elsewhere/a.mp4", ".", "videos/a.mp4"),
+        ("elsewhere/a.mp4", ".", None),
         ("a", ".", "videos/a.mp4"),
         ("a.avi", ".", "videos/a.mp4"),
         ("twice.mp4", ".", None),
@@ -39,3 +39,11 @@ def test_a_clip_is_found_by_path_then_by_a_name_that_occurs_once(
 
 def test_an_empty_folder_holds_nothing(tmp_path: Path) -> None:
     assert Places(tmp_path).find("a.mp4") is None
+
+
+def test_other_folders_of_a_name_count_where_all_clips_lie_in_one(tmp_path: Path) -> None:
+    places = clips(tmp_path, "clips/a.mp4", "clips/001.mp4")
+    assert places.find("videos/a.mp4") == tmp_path / "clips/a.mp4"
+    assert places.find("10/001") is None
+    assert places.find("10/001.mp4") is None
+    assert places.find("001") == tmp_path / "clips/001.mp4"
