@@ -2,6 +2,7 @@
 
 from collections import OrderedDict
 from collections.abc import Callable, Set
+from datetime import datetime
 from typing import Final
 
 from annotations.corpora.duplicates import METHOD
@@ -17,10 +18,11 @@ _HELD: Final = 4000
 _AHEAD: Final = 500
 
 
-def find_links(corpus_id: int | None, progress: Progress) -> dict[Pair, Alignment]:
+def find_links(corpus_id: int | None, since: datetime | None, progress: Progress) -> dict[Pair, Alignment]:
     """Pairs of media (smaller id first) that show the same footage, and how they lie on each other.
 
-    With a corpus: only pairs with at least one media of that corpus; the other may be in any.
+    With a corpus, or a time: only pairs with at least one media of that corpus, or with a fingerprint made since; the
+    other may be any.
     """
     everything = Fingerprint.objects.filter(method=METHOD, media__state=MediaState.READY)
     total = everything.count()
@@ -29,9 +31,13 @@ def find_links(corpus_id: int | None, progress: Progress) -> dict[Pair, Alignmen
         keys[media_id] = key_hashes(ClipPrint.decode(bytes(data)))
         progress(done, total, "reading fingerprints")
     asked: Set[int] | None = None
-    if corpus_id is not None:
-        of_corpus = everything.filter(media__videos__corpus=corpus_id)
-        asked = set(of_corpus.values_list("media_id", flat=True))
+    if corpus_id is not None or since is not None:
+        about = everything
+        if corpus_id is not None:
+            about = about.filter(media__videos__corpus=corpus_id)
+        if since is not None:
+            about = about.filter(made_at__gte=since)
+        asked = set(about.values_list("media_id", flat=True))
     pairs = candidates(keys, asked, progress=lambda done, total: progress(done, total, "comparing scenes"))
     prints = _Prints()
     found: dict[Pair, Alignment] = {}

@@ -8,12 +8,10 @@ from django.utils import timezone
 
 from annotations.corpora.duplicates import METHOD
 from annotations.corpora.duplicates.fingerprint import make_fingerprint
-from annotations.corpora.duplicates.queueing import start_search
 from annotations.corpora.duplicates.queueing import search_new_when_made
 from annotations.corpora.media.findings import MediaError
 from annotations.corpora.media.isolate import Isolated
 from annotations.corpora.models import Fingerprint, Media, MediaState, Severity, Video, VideoFinding
-from crashdesk.jobs.models import Job, JobState
 from crashdesk.jobs.running import Running
 from crashdesk.storage.files import local_path
 
@@ -24,12 +22,11 @@ _threads = threading.local()
 def fingerprint_work(running: Running) -> dict[str, Any]:
     """The job "fingerprint", args {"media_id"}. Safe to start again: a fingerprint of today's method is kept.
 
-    When no other fingerprint waits to be made, duplicates are searched.
+    When no other fingerprint waits to be made, copies of the new clips are searched.
     """
     media_id = running.job.args["media_id"]
     made = make_for(media_id)
-    if not Job.objects.filter(kind="fingerprint", state=JobState.QUEUED).exists():  # the last of its batch
-        start_search(corpus_id=None, by=None)
+    search_new_when_made()
     return {"media_id": media_id, "made": made}
 
 

@@ -1,17 +1,21 @@
 """Asking for fingerprints and searches, and the lock that all writers of clusters share. Light: the web loads this."""
 
 from collections.abc import Collection
+from datetime import datetime, timedelta
 from typing import Final
 
 from django.db import connection, transaction
+from django.db.models import Max
 
 from annotations.corpora.duplicates import METHOD
 from annotations.corpora.models import Fingerprint, MediaState, Video
 from crashdesk.accounts.models import User
-from crashdesk.jobs.models import Job
+from crashdesk.jobs.models import Job, JobState
 from crashdesk.jobs.services import enqueue_many, enqueue_once
 
 _LOCK: Final = "crashdesk.duplicates"
+_UNSEEN: Final = timedelta(minutes=10)
+"""How long before a search began a fingerprint may have been made that it did not see yet."""
 
 
 @transaction.atomic
@@ -35,7 +39,21 @@ def missing_media(corpus_id: int | None = None) -> list[int]:
 
 def start_search(*, corpus_id: int | None, by: User | None) -> Job:
     """Queue a search for the near duplicates of a corpus's videos, or of all; the one that waits already, if any."""
-    return enqueue_once("cluster", {"corpus_id": corpus_id}, by=by, group="duplicates")
+    return enqueue_once("cluster", {"corpus_id": corpus_id, "new_only": False}, by=by, group="duplicates")
+
+
+def search_new_when_made() -> Job | None:
+    """Once no fingerprint waits to be made: queue a search for what the clips with new ones duplicate."""
+    if Job.objects.filter(kind="fingerprint", state=JobState.QUEUED).exists():
+        return None
+    return enqueue_once("cluster", {"corpus_id": None, "new_only": True}, by=None, group="duplicates")
+
+
+def searched_until() -> datetime | None:
+    """All fingerprints made before then have been compared with all; None before the first such search."""
+    searches = Job.objects.filter(kind="cluster", state=JobState.DONE, args__corpus_id=None)
+    began: datetime | None = searches.aggregate(Max("started_at"))["started_at__max"]
+    return began - _UNSEEN if began is not None else None
 
 
 def lock_clusters() -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from itertools import pairwise
 from typing import Any, Final
 
@@ -10,7 +11,7 @@ from django.db import transaction
 from annotations.corpora.duplicates.clustering import Group, Grouping, Link, group
 from annotations.corpora.duplicates.linking import Progress, find_links
 from annotations.corpora.duplicates.matching import Alignment
-from annotations.corpora.duplicates.queueing import lock_clusters
+from annotations.corpora.duplicates.queueing import lock_clusters, searched_until
 from annotations.corpora.duplicates.search import Pair
 from annotations.corpora.duplicates.settling import BEFORE, edited_clusters, settle
 from annotations.corpora.models import (
@@ -48,20 +49,29 @@ class Outcome:
 
 
 def cluster_work(running: Running) -> dict[str, Any]:
-    """The job "cluster", args {"corpus_id": id or null}. Safe to start again: the same clips give the same clusters."""
-    outcome = find_clusters(corpus_id=running.job.args.get("corpus_id"), by=None, progress=running.progress)
+    """The job "cluster", args {"corpus_id": id or null, "new_only": bool}.
+
+    Safe to start again: the same clips give the same clusters. `new_only`: only clips whose fingerprint was made since
+    the last search are compared with all (all of them before the first search).
+    """
+    args = running.job.args
+    since = searched_until() if args.get("new_only") else None
+    outcome = find_clusters(corpus_id=args.get("corpus_id"), since=since, by=None, progress=running.progress)
     return outcome.as_dict()
 
 
-def find_clusters(*, corpus_id: int | None, by: User | None, progress: Progress) -> Outcome:
+def find_clusters(
+    *, corpus_id: int | None, by: User | None, progress: Progress, since: datetime | None = None
+) -> Outcome:
     """Compare fingerprints and bring the clusters in line.
 
-    With a corpus only its videos are compared with all others: clusters grow and may join, and none comes apart.
-    Without one, clusters that no link holds together any more come apart too. A cluster that a person edited keeps
-    its members, and what is found for it comes in as a proposal (evidence "proposed").
+    With a corpus, or a time, only its clips, or those with a fingerprint made since, are compared with all others:
+    clusters grow and may join, and none comes apart. Without, clusters that no link holds together any more come
+    apart too. A cluster that a person edited keeps its members, and what is found for it comes in as a proposal
+    (evidence "proposed").
     """
-    links = find_links(corpus_id, progress)
-    return apply_links(links, partial=corpus_id is not None, by=by)
+    links = find_links(corpus_id, since, progress)
+    return apply_links(links, partial=corpus_id is not None or since is not None, by=by)
 
 
 @transaction.atomic

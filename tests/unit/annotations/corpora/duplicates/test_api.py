@@ -120,7 +120,7 @@ def test_a_search_is_queued(cluster: DuplicateCluster, lead: User) -> None:
         queued = api.post("/api/duplicate-clusters/search", given)
         assert (queued.status_code, Job.objects.get(pk=queued.json()["id"]).args) == (
             202,
-            {"corpus_id": args},
+            {"corpus_id": args, "new_only": False},
         )
     assert api.post("/api/duplicate-clusters/search", {"corpus": 10**9}).status_code == 404
 

@@ -195,6 +195,20 @@ def test_distances_count_differing_bits(one: Any, other: Any) -> None:
     assert np.array_equal(distances(pack(one), pack(other)), counted)
 
 
+def test_a_long_clip_sampled_more_coarsely_is_compared_with_a_piece_of_it() -> None:
+    rng = np.random.default_rng(3)
+    hashes, greys = (
+        rng.integers(0, 2**63, (80, 4), dtype=np.uint64),
+        rng.integers(0, 255, (80, 16, 16), np.uint8),
+    )
+    film = ClipPrint(500_000, hashes[::2], greys[::2], np.ones(40, np.bool_))
+    piece = ClipPrint(250_000, hashes[20:60], greys[20:60], np.ones(40, np.bool_))
+    found = align(film, piece)
+    assert found is not None
+    assert found.same_footage
+    assert (found.shift_us, found.overlap_us, found.distance) == (5_000_000, 10_000_000, 0)
+
+
 def test_plain_pictures_tell_nothing() -> None:
     plain = fingerprint(STEP_US, np.full((8, 64, 64), 30, np.uint8))
     assert not plain.telling.any()

@@ -11,6 +11,7 @@ from annotations.corpora.models import Fingerprint, Media, MediaState, VideoFind
 from annotations.corpora.processing import process_media
 from crashdesk.accounts.models import User
 from crashdesk.jobs import services as jobs
+from crashdesk.jobs.models import Job, JobState
 from crashdesk.jobs.running import Running
 from crashdesk.storage.files import put_bytes
 from tests.factories import make_media, make_video
@@ -38,6 +39,8 @@ def test_a_ready_media_gets_its_fingerprint_once(ready: Media, lead: User) -> No
         assert fingerprint_work(running) == {"media_id": ready.pk, "made": True}
         made_at = Fingerprint.objects.get().made_at
         assert fingerprint_work(running) == {"media_id": ready.pk, "made": True}
+    search = Job.objects.get(kind="cluster")
+    assert (search.args, search.state) == ({"corpus_id": None, "new_only": True}, JobState.QUEUED)
     found = Fingerprint.objects.get()
     assert (found.method, found.made_at) == (METHOD, made_at)
     assert len(ClipPrint.decode(bytes(found.data))) == 8
@@ -47,10 +50,23 @@ def test_a_ready_media_gets_its_fingerprint_once(ready: Media, lead: User) -> No
 
 def test_a_fingerprint_of_another_method_is_made_anew(ready: Media) -> None:
     make_video(media=ready)
-    Fingerprint.objects.create(media=ready, method="older", data=b"x")
+    older = Fingerprint.objects.create(media=ready, method="older", data=b"x")
     assert missing_media() == [ready.pk]
     assert make_for(ready.pk)
-    assert Fingerprint.objects.get().method == METHOD
+    newer = Fingerprint.objects.get()
+    assert newer.method == METHOD
+    assert newer.made_at > older.made_at
+
+
+def test_the_search_waits_for_the_last_fingerprint() -> None:
+    waiting = enqueue_fingerprints([make_media(state=MediaState.UNUSABLE).pk for _ in range(2)], by=None)
+    for left in (1, 0):
+        claimed = jobs.claim_next("media")
+        assert claimed is not None
+        with Running(claimed) as running:
+            fingerprint_work(running)
+        assert Job.objects.filter(kind="cluster").exists() is (left == 0)
+    assert len(waiting) == 2
 
 
 def test_a_media_that_is_not_ready_has_none() -> None:

@@ -1,7 +1,9 @@
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.utils import timezone
 
 from annotations.corpora.duplicates import METHOD
 from annotations.corpora.duplicates.queueing import start_search
@@ -235,6 +237,26 @@ def test_an_earlier_newcomer_does_not_leave_recordings_apart(clip: Clip) -> None
     )
     search()
     assert recordings(late, one, two) == [("first", "name"), ("first", "cluster"), ("first", "cluster")]
+
+
+def run_search(**args: Any) -> dict[str, Any]:
+    jobs.enqueue("cluster", args, by=None)
+    job = jobs.claim_next("data")
+    assert job is not None
+    with Running(job) as running:
+        result = cluster_work(running)
+    assert jobs.finish(job, result)
+    return result
+
+
+def test_a_search_for_new_clips_compares_them_with_all(clip: Clip) -> None:
+    old, copy = clip(1), clip(1, start=4)
+    assert run_search(corpus_id=None, new_only=True)["pairs"] == 1  # before the first search all are new
+    [cluster] = clusters()
+    Fingerprint.objects.update(made_at=timezone.now() - timedelta(days=1))
+    newcomer = clip(1, start=2)
+    assert run_search(corpus_id=None, new_only=True)["pairs"] == 2  # the old pair is not compared again
+    assert clusters() == {cluster: {old.pk, copy.pk, newcomer.pk}}
 
 
 def test_the_job_reports_what_it_did_and_waits_once(clip: Clip, lead: User) -> None:
