@@ -38,7 +38,8 @@ SOURCE: Final = "CCD"
 FPS: Final = Fraction(10)
 FRAMES: Final = 50
 FOLDER: Final = "Crash-1500"
-"""Where the published archive has the crash clips, beside `Normal`, whose clips bear the same numbers."""
+"""Where the published archive has the crash clips, beside `Normal`, whose clips bear the same numbers. A clip that lies
+right beside the annotation file is the crash clip as well."""
 
 _FILE = re.compile(r"crash-?\d*\.txt", re.IGNORECASE)
 _DIGITS = re.compile(r"\d{1,12}", re.ASCII)
@@ -57,9 +58,9 @@ def read(reading: Reading) -> Iterator[Row]:
     named = Named()
     until_end = reading.options.get("crash_until_clip_end") is True
 
-    def read_file(stream: BinaryIO, file: str, _: Path) -> Iterator[Row]:
+    def read_file(stream: BinaryIO, file: str, path: Path) -> Iterator[Row]:
         def read_line(text: str, row: int) -> VideoRow:
-            return _read_line(text, file=file, row=row, named=named, until_end=until_end)
+            return _read_line(text, file=file, row=row, named=named, until_end=until_end, folder=path.parent)
 
         return annotation_files.text_rows(stream, file=file, read=read_line)
 
@@ -70,7 +71,7 @@ def _role_of(path: Path) -> str | None:
     return "labels" if _FILE.fullmatch(path.name) else None
 
 
-def _read_line(text: str, *, file: str, row: int, named: Named, until_end: bool) -> VideoRow:
+def _read_line(text: str, *, file: str, row: int, named: Named, until_end: bool, folder: Path) -> VideoRow:
     fields = _fields(text)
     clip = fields["vidname"]
     if not _DIGITS.fullmatch(clip):
@@ -90,13 +91,14 @@ def _read_line(text: str, *, file: str, row: int, named: Named, until_end: bool)
     name = checked_name(f"{FOLDER}/{clip}.mp4", "vidname")
     record = kept_record(text)
     named.take(name, file, row, field="vidname")
+    beside = folder / f"{clip}.mp4"
     return VideoRow(
         file=file,
         row=row,
         name=name,
         source=SOURCE,
         recording=recording,
-        path=None,
+        path=beside if beside.is_file() else None,
         metadata=metadata | more,
         answers=answers,
         record=record,
