@@ -31,13 +31,11 @@ def _inconsistent(columns: Columns) -> Iterator[Finding]:
         count=count,
         total=len(columns),
         sentence=(
-            f"The imported {'record' if count == 1 else 'records'} of {some(count, 'clip')} of "
-            f"{len(columns):,} "
+            f"The imported {'record' if count == 1 else 'records'} of {some(count, 'clip')} of {len(columns):,} "
             f"contradict{'s itself' if count == 1 else ' themselves'}."
         ),
         action=(
-            "Look the numbers up in the original file and watch the clip; leave it out of splits "
-            "until it is settled."
+            "Look the numbers up in the original file and watch the clip; leave it out of splits until it is settled."
         ),
         examples=examples(columns, rows, ("; ".join(columns.inconsistent[int(row)]) for row in rows)),
         rows=rows,
@@ -61,18 +59,14 @@ def _differing(columns: Columns) -> Iterator[Finding]:
         count=len(rows),
         total=int(both.sum()),
         sentence=(
-            f"{some(len(rows), 'clip')} of {int(both.sum()):,} "
-            f"{'is' if len(rows) == 1 else 'are'} not as long as "
-            "the imported record says, so its times may mean other pictures."
+            f"{some(len(rows), 'clip')} of {int(both.sum()):,} {'is' if len(rows) == 1 else 'are'} not as long as the "
+            "imported record says, so the times given may mean other pictures."
         ),
         action="Check that the clips are the ones the annotations were made on: same cut, same frame rate.",
         examples=examples(
             columns,
-            worst_first.tolist(),
-            [
-                f"{seconds(measured[row])}, recorded as {seconds(declared[row])}"
-                for row in worst_first.tolist()
-            ],
+            worst_first,
+            (f"{seconds(measured[row])}, recorded as {seconds(declared[row])}" for row in worst_first),
         ),
         data={"median_us": int(np.median(away[rows])), "most_us": int(away[rows].max())},
         rows=rows,

@@ -149,16 +149,20 @@ def _copies(columns: Columns, code: str, groups: Codes, what: str) -> Iterator[F
         total=len(columns),
         sentence=(
             f"{some(len(rows), 'clip')} of {len(columns):,} are {what}, in {some(len(repeated), 'group')}"
-            + (
-                f"; {some(disagreeing, 'group')} disagree on whether there is a crash."
-                if disagreeing
-                else "."
-            )
+            f"{_disagreement(disagreeing)}."
         ),
         action="Keep one clip of each group for labelling, and keep each group within one split.",
         examples=examples(columns, rows, (_group_name(columns, code, int(groups[row])) for row in rows)),
         data={"groups": len(repeated), "disagreeing": disagreeing},
         rows=np.sort(rows),
+    )
+
+
+def _disagreement(groups: int) -> str:
+    if not groups:
+        return ""
+    return (
+        f"; {some(groups, 'group')} {'disagrees' if groups == 1 else 'disagree'} on whether there is a crash"
     )
 
 
@@ -188,9 +192,8 @@ def _other_corpora(columns: Columns) -> Iterator[Finding]:
             count=len(rows),
             total=len(columns),
             sentence=(
-                f"{some(len(rows), 'clip')} of {len(columns):,} also "
-                f"{'is' if len(rows) == 1 else 'are'} in the corpus "
-                f"{corpus} ({exact:,} byte for byte): the two are not independent tests."
+                f"{some(len(rows), 'clip')} of {len(columns):,} {'is' if len(rows) == 1 else 'are'} in the corpus "
+                f"{corpus} too ({exact:,} byte for byte): the two are not independent tests."
             ),
             action="Do not train on one and judge on the other; leave these clips out of one of them.",
             examples=examples(
@@ -219,13 +222,12 @@ def _shared_recordings(columns: Columns) -> Iterator[Finding]:
             count=len(rows),
             total=len(columns),
             sentence=(
-                f"{some(len(rows), 'clip')} of {len(columns):,} name one of "
-                f"{some(len(codes), 'recording')} that "
-                f"{corpus} names too: the same footage where both use the same ids, e.g. of one video site."
+                f"{some(len(rows), 'clip')} of {len(columns):,} {'names' if len(rows) == 1 else 'name'} one of "
+                f"{some(len(codes), 'recording')} that {corpus} names too: the same footage where both use the same "
+                "ids, e.g. of one video site."
             ),
             action=(
-                "Look at a few; if they are the same footage, do not train on one corpus and "
-                "judge on the other."
+                "Look at a few; if they are the same footage, do not train on one corpus and judge on the other."
             ),
             examples=examples(columns, rows, (columns.recording[int(row)] for row in rows)),
             data={"recordings": len(codes)},
