@@ -33,9 +33,14 @@ def page(
     return render(request, template, shared | context)
 
 
-def keyset(rows: QuerySet[M], request: HttpRequest, size: int) -> Page[M]:
-    """The page of a long list that the address asks for. Http404 when its cursor is not one of this list."""
+def keyset(
+    rows: QuerySet[M], request: HttpRequest, size: int, *, whole: QuerySet[M] | None = None
+) -> Page[M]:
+    """The page of a long list that the address asks for. Http404 when its cursor is not one of this list.
+
+    `whole`: the list's rows with all that is joined to them, where only those of the page shall be joined.
+    """
     try:
-        return page_of(rows, size=size, cursor=request.GET.get("cursor", ""))
+        return page_of(rows, size=size, cursor=request.GET.get("cursor", ""), rows=whole)
     except InvalidCursor as error:
         raise Http404(f"the cursor {error}") from error

@@ -4,17 +4,26 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from django.db.models import Exists, OuterRef, Q, QuerySet
-from django.db.models.expressions import Combinable
-from django.db.models.functions import Coalesce
+from django.db.models import Q, QuerySet
 from django.http import QueryDict
 
 from annotations.cases.kinds import Kind
-from annotations.cases.models import Answer, ApprovedAnswer, AuthorKind, Case, CaseStatus
+from annotations.cases.models import (
+    UNRANKED,
+    Answer,
+    ApprovedAnswer,
+    AuthorKind,
+    Case,
+    CaseStatus,
+    case_has_said,
+    in_review_order,
+)
+from annotations.corpora.search import video_has_words
+from crashdesk.api.keyset import beyond
 from frontend.loop import IN_REVIEW
 
 REVIEW = "review"
-UNRANKED = 2**31 - 1
+COUNTED = 10_000
 MAX_ID = 2**63 - 1
 
 
@@ -48,7 +57,7 @@ class Filters:
 
 def narrowed(filters: Filters) -> QuerySet[Case]:
     """The cases that the filters leave, in review order: ranked ones first, then by id. `rank` is annotated."""
-    cases = Case.objects.annotate(rank=Coalesce("review_rank", UNRANKED)).order_by("rank", "id")
+    cases = Case.objects.annotate(rank=in_review_order()).order_by("rank", "id")
     if filters.corpus:
         cases = cases.filter(corpus_id=int(filters.corpus))
     if filters.status:
@@ -56,10 +65,7 @@ def narrowed(filters: Filters) -> QuerySet[Case]:
     if filters.source:
         cases = cases.filter(video__source=filters.source)
     if filters.q:
-        said = Answer.objects.filter(case=OuterRef("pk"), value__text__icontains=filters.q)
-        found: Combinable | Q = (
-            Q(video__name__icontains=filters.q) | Q(video__recording__icontains=filters.q) | Exists(said)
-        )
+        found = video_has_words(filters.q, field="video_id") | case_has_said(filters.q)
         number = filters.q.removeprefix("#")
         if number.isascii() and number.isdigit() and int(number) <= MAX_ID:
             found |= Q(pk=int(number))
@@ -77,13 +83,18 @@ class Neighbours:
 
 def neighbours(case: Case, filters: Filters) -> Neighbours:
     """Who comes before and after `case` in the narrowed list, also when it has left that list meanwhile."""
-    rank = UNRANKED if case.review_rank is None else case.review_rank
-    cases: QuerySet[Any] = narrowed(filters)
-    after = cases.filter(Q(rank__gt=rank) | Q(rank=rank, id__gt=case.pk))
-    before = cases.filter(Q(rank__lt=rank) | Q(rank=rank, id__lt=case.pk)).order_by("-rank", "-id")
-    return Neighbours(
-        previous=before.values_list("pk", flat=True).first(), next=after.values_list("pk", flat=True).first()
+    vars(case)["rank"] = UNRANKED if case.review_rank is None else case.review_rank
+    cases = narrowed(filters)
+    before, after = (
+        beyond(cases, case, backwards=back).values_list("pk", flat=True) for back in (True, False)
     )
+    return Neighbours(previous=before.first(), next=after.first())
+
+
+def counted(cases: QuerySet[Case]) -> str:
+    """How many cases that is, in words for people: not counted beyond what anybody would page through."""
+    found = cases.order_by()[: COUNTED + 1].count()
+    return str(found) if found <= COUNTED else f"more than {COUNTED}"
 
 
 @dataclass(frozen=True)

@@ -1,22 +1,22 @@
 """The pages. Reading only: every change goes through the API."""
 
 from django.contrib.auth.decorators import login_required
-from django.core.paginator import Paginator
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
 from django.views.decorators.csrf import ensure_csrf_cookie
 from django.views.decorators.http import require_safe
 
-from annotations.cases.models import Case, CaseStatus
+from annotations.cases.models import Case, CaseStatus, in_review_order
 from annotations.cases.workflow import TRANSITIONS
-from annotations.corpora.models import Corpus, Video
+from annotations.corpora.models import Corpus
+from annotations.corpora.sources import sources
 from annotations.labelstudio.push import deep_link
 from crashdesk.audit.services import history
 from frontend import records
 from frontend.answers import answers_of
 from frontend.loop import loop
-from frontend.pages import page
-from frontend.queue import REVIEW, Filters, narrowed, neighbours, rows
+from frontend.pages import keyset, page
+from frontend.queue import REVIEW, Filters, counted, narrowed, neighbours, rows
 from frontend.timeline import timeline
 
 PAGE_SIZE = 24
@@ -46,20 +46,19 @@ def home(request: HttpRequest) -> HttpResponse:
 def case_list(request: HttpRequest) -> HttpResponse:
     """Cases with filters, in review order."""
     filters = Filters.read(request.GET)
-    cases = narrowed(filters).select_related("video__media", "corpus")
-    shown = Paginator(cases, PAGE_SIZE).get_page(request.GET.get("page"))
+    cases = narrowed(filters)
+    whole = Case.objects.annotate(rank=in_review_order()).select_related("video__media", "corpus")
+    shown = keyset(cases, request, PAGE_SIZE, whole=whole)
     context = {
-        "rows": rows(list(shown.object_list)),
+        "rows": rows(shown.rows),
         "shown": shown,
+        "count": counted(cases),
         "filters": filters,
         "query": filters.encoded(),
         "corpora": Corpus.objects.all(),
-        "sources": Video.objects.exclude(source="")
-        .order_by("source")
-        .values_list("source", flat=True)
-        .distinct(),
+        "sources": sources(),
         "statuses": [REVIEW, *CaseStatus.values],
-        "any_case": bool(shown.paginator.count) or Case.objects.exists(),
+        "any_case": bool(shown.rows) or Case.objects.exists(),
         "page": "cases",
     }
     return page(request, "frontend/case_list.html", context)

@@ -6,10 +6,12 @@ from typing import Final
 from django.conf import settings
 from django.db import models
 from django.db.models import Q
+from django.db.models.fields.json import KT
 from django.db.models.functions import Coalesce
 
-from annotations.cases.kinds import AnswerState, Kind
+from annotations.cases.kinds import TEXT_KINDS, AnswerState, Kind
 from annotations.corpora.models import Corpus, Video
+from annotations.corpora.search import with_words, words_index
 
 
 class Guideline(models.Model):
@@ -186,10 +188,20 @@ class Answer(models.Model):
                 name="answer_value_fits_state",
             ),
         ]
-        indexes = [models.Index(fields=["case", "kind", "id"])]
+        indexes = [
+            models.Index(fields=["case", "kind", "id"]),
+            words_index(KT("value__text"), name="answer_words", condition=Q(kind__in=TEXT_KINDS)),
+        ]
 
     def __str__(self) -> str:
         return f"{self.kind} of case {self.case_id}"
+
+
+def case_has_said(text: str) -> Q:
+    """Of cases: some answer in words holds these words, or their beginnings."""
+    texts = Answer.objects.filter(kind__in=TEXT_KINDS)
+    found = with_words(texts, text, KT("value__text"), column="case_id")
+    return Q(pk__in=[]) if found is None else Q(pk__in=found)
 
 
 class ApprovedAnswer(models.Model):

@@ -10,11 +10,12 @@ one. So the search stands behind an OFFSET, over which neither conditions nor or
 """
 
 import re
-from typing import Final
+from typing import Any, Final
 
 from django.contrib.postgres.indexes import GinIndex
 from django.contrib.postgres.search import SearchVectorField
-from django.db.models import BooleanField, CharField, F, Func, Model, Q, QuerySet, Subquery, Value
+from django.db.models import BooleanField, CharField, F, Func, Q, QuerySet, Subquery, Value
+from django.db.models.expressions import Combinable
 
 MAX_WORDS: Final = 12
 _WORD: Final = re.compile(r"[^\W_]+")
@@ -53,7 +54,9 @@ class _Apart(Subquery):
     template = "(%(subquery)s OFFSET 0)"
 
 
-def with_words(rows: QuerySet[Model], text: str, *fields: str, column: str = "pk") -> Subquery | None:
+def with_words(
+    rows: QuerySet[Any], text: str, *fields: str | Combinable, column: str = "pk"
+) -> Subquery | None:
     """`column` of the rows whose `fields` hold, for each word of `text`, a word that begins with it.
 
     Fast where there is a words_index on the same fields. None when the text holds no word.
@@ -62,7 +65,7 @@ def with_words(rows: QuerySet[Model], text: str, *fields: str, column: str = "pk
     if not words:
         return None
     query = " & ".join(f"'{word}':*" for word in words)
-    holds = _Holds(Words(*[F(field) for field in fields]), _Query(Value(query)))
+    holds = _Holds(Words(*map(_expression, fields)), _Query(Value(query)))
     return _Apart(rows.filter(holds).order_by().values(column))
 
 
@@ -74,6 +77,10 @@ def video_has_words(text: str, *, field: str = "id") -> Q:
     return Q(pk__in=[]) if found is None else Q(**{f"{field}__in": found})
 
 
-def words_index(*fields: str, name: str) -> GinIndex:
-    """The index that with_words on these fields uses."""
-    return GinIndex(Words(*[F(field) for field in fields]), name=name)
+def words_index(*fields: str | Combinable, name: str, condition: Q | None = None) -> GinIndex:
+    """The index that with_words on these fields uses, of rows that are filtered by `condition`."""
+    return GinIndex(Words(*map(_expression, fields)), name=name, condition=condition)
+
+
+def _expression(field: str | Combinable) -> Combinable:
+    return F(field) if isinstance(field, str) else field

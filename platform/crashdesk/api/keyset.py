@@ -93,6 +93,15 @@ def page_of(
     )
 
 
+def beyond(queryset: QuerySet[M], row: models.Model, *, backwards: bool = False) -> QuerySet[M]:
+    """What comes after (or before) a row in the queryset's own order, nearest first. `row` has the order's columns and
+    annotations as attributes; it need not be in the queryset."""
+    terms = _terms(queryset)
+    walked = [term.reversed() for term in terms] if backwards else terms
+    position = [getattr(row, term.name) for term in terms]
+    return queryset.filter(_beyond(walked, position)).order_by(*map(str, walked))
+
+
 def _terms(queryset: QuerySet[Any]) -> list[_Term]:
     query, meta = queryset.query, queryset.model._meta
     names = query.order_by or (meta.ordering if query.default_ordering else ()) or ("pk",)
