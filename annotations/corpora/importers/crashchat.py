@@ -12,6 +12,7 @@ from typing import Any, BinaryIO, Final
 
 import ijson
 
+from annotations.corpora.importers.json_stream import Guarded, Unreadable
 from annotations.corpora.importers.reading import Format, Reading
 from annotations.corpora.importers.rows import (
     KINDS,
@@ -145,14 +146,14 @@ def read_stream(stream: BinaryIO, *, file: str, kind: str) -> Iterator[VideoRow 
         yield Rejection(file, None, "", f"not a JSON list of rows: {found}", kind=kind)
         return
     answered: dict[str, int] = {}
-    records = ijson.items(stream, "item", use_float=False, buf_size=BUFFER)
+    records = ijson.items(Guarded(stream), "item", use_float=False, buf_size=BUFFER)
     row = 0
     while True:
         try:
             record = next(records)
         except StopIteration:
             return
-        except (ijson.JSONError, UnicodeDecodeError) as error:
+        except (ijson.JSONError, Unreadable, UnicodeDecodeError, ArithmeticError) as error:
             yield Rejection(
                 file, row + 1, "", f"the JSON breaks here, the rest is not read: {_why(error)}", kind=kind
             )

@@ -16,6 +16,7 @@ from typing import Any, BinaryIO, Final, Literal
 
 import ijson
 
+from annotations.corpora.importers.json_stream import Guarded
 from annotations.corpora.importers.rows import BadField, Rejection
 
 DELIMITERS: Final = (",", ";", "\t", "|")
@@ -212,7 +213,7 @@ def json_items(stream: BinaryIO) -> Iterator[tuple[int, Any]]:
     if first != b"[":
         found = f"it begins with {first.decode(errors='replace')!r}" if first else "the file is empty"
         raise TableError(f"not a JSON list of rows: {found}")
-    items, number = ijson.items(stream, "item", use_float=False), 0
+    items, number = ijson.items(Guarded(stream), "item", use_float=False), 0
     while True:
         try:
             record = next(items)

@@ -35,13 +35,19 @@ class Command(BaseCommand):
             type=Path,
             help="JSON file that tells how a table's columns are read; kept with the corpus for later imports",
         )
+        parser.add_argument(
+            "--options",
+            type=json.loads,
+            default={},
+            help="""what the format needs to be told, as JSON: '{"fps": 25}'""",
+        )
 
     def handle(self, *args: Any, **options: Any) -> None:
         started = monotonic()
         try:
             run = begin_import(
                 corpus_name=options["name"], format=options["format"], path=options["path"], by=None,
-                options={"mapping": _mapping(options["mapping"])} if options["mapping"] else None,
+                options=_told(options["options"], options["mapping"]),
             )  # fmt: skip
             report = run_import(run.pk, progress=self._progress)
         except Problem as problem:
@@ -73,6 +79,12 @@ class Command(BaseCommand):
             out(f"    {where}: {rejection.field} {rejection.reason}".replace(":  ", ": "))
         if report["rejected"] > SHOWN_REJECTIONS:
             out(f"    … and {report['rejected'] - SHOWN_REJECTIONS} more")
+
+
+def _told(options: Any, mapping: Path | None) -> dict[str, Any]:
+    if not isinstance(options, dict):
+        raise CommandError(f"--options: a JSON object is needed, not {type(options).__name__}")
+    return options | ({"mapping": _mapping(mapping)} if mapping else {})
 
 
 def _mapping(file: Path) -> dict[str, Any]:

@@ -176,6 +176,13 @@ def test_broken_json_ends_the_file_but_not_what_came_before(tail: bytes) -> None
     assert rejection.reason.startswith("the JSON breaks here")
 
 
+@pytest.mark.parametrize("hostile", [b"9" * 5000, b"[" * 100_000, b"1e999999999999999999999"])
+def test_what_would_end_the_parser_s_process_ends_the_file(hostile: bytes) -> None:
+    *_, rejection = read(b"[" + json.dumps(row()).encode() + b"," + hostile + b"]")
+    assert isinstance(rejection, Rejection)
+    assert rejection.reason.startswith(("the JSON breaks here", "the row"))
+
+
 def test_a_byte_order_mark_and_leading_space_are_no_hindrance() -> None:
     (answer,) = read(b"\xef\xbb\xbf \n" + json.dumps([row()]).encode())
     assert isinstance(answer, VideoRow)
