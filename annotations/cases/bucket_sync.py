@@ -13,6 +13,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from annotations.cases.arrivals import differing, guideline_of_corpus, settle_other_cases
+from annotations.cases.audit_requests import request_audit
 from annotations.cases.default_prompts import DEFAULT_PROMPTS
 from annotations.cases.intake_batches import take_videos
 from annotations.cases.intake_tally import Tally
@@ -235,7 +236,7 @@ class _Sync:
 
     @transaction.atomic
     def finish(self) -> dict[str, Any]:
-        """Store the report."""
+        """Store the report, and have the corpus audited where anything new was read."""
         now = timezone.now()
         self.tally.files = [{"file": self.source.url, "rows": self.read_count}]
         report = {
@@ -260,6 +261,8 @@ class _Sync:
         BucketSource.objects.filter(pk=self.source.pk).update(synced_at=now)
         counts = {name: report[name] for name in ("videos", "rejected", "bucket")}
         record(actor=self.run.created_by, verb="import.finished", subject=self.run, data=counts)
+        if self.read_count:
+            request_audit(self.run.corpus_id, by=self.run.created_by)
         return report
 
 

@@ -195,16 +195,20 @@ def _acknowledge(upload: Upload, offset: int) -> None:
         _queue(upload)
 
 
-@transaction.atomic
 def complete(*, upload_id: UUID, parts: list[multipart.Part], by: User) -> Upload:
-    """Join the parts of an upload in a bucket, after checking them against what the bucket has; queues the job."""
-    upload = open_upload(upload_id, by=by)
-    if is_local():
-        raise not_by_parts()
-    if upload.offset < upload.size or upload.size == 0:
-        multipart.finish(upload, parts)
-    _acknowledge(upload, upload.size)
-    return upload
+    """Join the parts of an upload in a bucket, after checking them against what the bucket has; queues the job.
+
+    Safe to repeat while the upload is open. Problem: parts_differ (409), upload_busy (423), upload_ended (410),
+    store_failed (502).
+    """
+    with only_writer(upload_id) as alone:
+        if not alone:
+            raise Problem("upload_busy", "Another request is completing this upload.", status=423)
+        upload = open_upload(upload_id, by=by)
+        if upload.offset < upload.size or upload.size == 0:
+            multipart.finish(upload, parts)
+        _acknowledge(upload, upload.size)
+        return upload
 
 
 def not_by_parts() -> Problem:

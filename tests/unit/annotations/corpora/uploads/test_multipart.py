@@ -60,6 +60,7 @@ def send(api: APIClient, told: dict[str, Any], content: bytes, numbers: list[int
     done = []
     for part in signed:
         size, number = told["part_size"], part["number"]
+        assert "X-Amz-Signature=" in part["url"]
         answer = requests.put(part["url"], data=content[(number - 1) * size : number * size], timeout=10)
         assert answer.status_code == 200
         done.append({"number": number, "etag": answer.headers["ETag"]})
