@@ -43,7 +43,6 @@ def main(*, quick: bool) -> None:
                 f"{start:.1f} s to start, peak {peak:.0f} MiB; unchanged {again:.1f} s, {again_peak:.0f} MiB; {said}",
                 flush=True,
             )
-            desk.drop(database)
 
 
 if __name__ == "__main__":
