@@ -162,11 +162,26 @@ def _line(stays: "np.ndarray[Any, Any]") -> str:
     )
 
 
+def pretty_json(value: Any, *, indent: str = "") -> str:
+    """JSON with a line per entry, but lists of plain values (labels of frames …) on one line."""
+    inner = f"{indent}  "
+    if isinstance(value, dict) and value:
+        entries = [
+            f"{inner}{json.dumps(key, ensure_ascii=False)}: {pretty_json(item, indent=inner)}"
+            for key, item in value.items()
+        ]
+        return "{\n" + ",\n".join(entries) + f"\n{indent}}}"
+    if isinstance(value, list) and any(isinstance(item, dict | list) for item in value):
+        entries = [f"{inner}{pretty_json(item, indent=inner)}" for item in value]
+        return "[\n" + ",\n".join(entries) + f"\n{indent}]"
+    return json.dumps(value, ensure_ascii=False)
+
+
 def record_rows(video: Video) -> list[RecordRow]:
     """The rows of imported files about a video, as they stood."""
     found = []
     for record in video.source_records.all():
-        text = json.dumps(record.record, indent=2, ensure_ascii=False)
+        text = pretty_json(record.record)
         url = reverse("source-record", args=[video.pk, record.pk])
         found.append(RecordRow(record, text[:SHOWN_CHARACTERS], len(text) > SHOWN_CHARACTERS, url))
     return found

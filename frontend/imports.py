@@ -25,13 +25,15 @@ _FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
 
 @dataclass(frozen=True)
 class Option:
-    """Something that a format may be told. `choices`: (value, words); without any it is a text, or a `check` box."""
+    """Something that a format may be told. `choices`: (value, words); without any it is a text, a `check` box, or
+    `json`."""
 
     name: str
     label: str
     help: str
     choices: tuple[tuple[str, str], ...] = ()
     check: bool = False
+    json: bool = False
 
 
 OPTIONS: Final[Mapping[str, tuple[Option, ...]]] = {
@@ -41,6 +43,30 @@ OPTIONS: Final[Mapping[str, tuple[Option, ...]]] = {
             "The crash lasts to the clip's end",
             "CCD labels every frame after the start as crash: take that as a span.",
             check=True,
+        ),
+    ),
+    ImportFormat.CADP: (
+        Option(
+            "fps",
+            "Frames per second",
+            "CADP states none: without a rate there is no crash span. E.g. 25 or 30000/1001.",
+        ),
+        Option("fold", "Fold", "Whose train and test the clips are given; empty: the only fold there is."),
+    ),
+    ImportFormat.LABELSTUDIO: (
+        Option(
+            "fps",
+            "Frames per second",
+            "For tasks that state none. Label Studio itself takes 24 where it was told none.",
+        ),
+        Option(
+            "video", "Field that holds the video", "Empty: the only one of a task's data that looks like it."
+        ),
+        Option(
+            "controls",
+            "Controls of the labelling form",
+            "Empty: CrashDesk's own form. Else kinds with their controls, as docs/formats-tables.md says.",
+            json=True,
         ),
     ),
     ImportFormat.MMAU: (
@@ -183,7 +209,7 @@ def _entries(path: Path) -> tuple[list[Entry], int]:
 
 @dataclass(frozen=True)
 class Clips:
-    """How far the clips of an import are: their media jobs, by how they ended."""
+    """How far one kind of work on the clips of an import is: its jobs, by how they ended."""
 
     total: int
     done: int
@@ -211,6 +237,7 @@ class Progress:
     stopping: bool
     attempts: int
     clips: Clips
+    fetched: Clips
     rejected: int
     words: list[str]
     job: Job | None
@@ -226,13 +253,14 @@ def progress(run: ImportRun) -> Progress:
     """The import's own job, and those of its clips."""
     job = Job.objects.filter(pk=run.job_id).first() if run.job_id else None
     state = job.state if job else JobState.DONE if run.finished_at else JobState.QUEUED
-    of_clips = Job.objects.filter(group=f"import:{run.pk}", kind="media")
-    tally = of_clips.aggregate(
+    of_clips = Job.objects.filter(group=f"import:{run.pk}", kind__in=["media", "fetch"]).order_by()
+    tallies = of_clips.values("kind").annotate(
         total=Count("pk"),
         done=Count("pk", filter=Q(state=JobState.DONE)),
         failed=Count("pk", filter=Q(state__in=[JobState.FAILED, JobState.CANCELLED])),
-    )  # fmt: skip
-    clips = Clips(**tally)
+    )
+    by_kind = {row["kind"]: Clips(row["total"], row["done"], row["failed"]) for row in tallies}
+    clips, fetched = (by_kind.get(kind, Clips(0, 0, 0)) for kind in ("media", "fetch"))
     percent = None
     if state == JobState.DONE:
         percent = 100.0
@@ -242,8 +270,8 @@ def progress(run: ImportRun) -> Progress:
         state=str(state), percent=percent, message=job.message if job else "",
         error=job.error.strip() if job and state == JobState.FAILED else "",
         stopping=bool(job and job.cancel_requested and state in OPEN), attempts=job.attempts if job else 0,
-        clips=clips, rejected=run.rejections.count(), words=summary(run.report), job=job,
-        live=bool(job and state in OPEN) or clips.waiting > 0,
+        clips=clips, fetched=fetched, rejected=run.rejections.count(), words=summary(run.report), job=job,
+        live=bool(job and state in OPEN) or clips.waiting + fetched.waiting > 0,
     )  # fmt: skip
 
 

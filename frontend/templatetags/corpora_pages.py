@@ -5,7 +5,9 @@ from typing import Any
 
 from django import template
 
-from frontend import corpora
+from annotations.corpora.importers.formats import FORMATS
+from annotations.corpora.models import ImportFormat
+from frontend import corpora, corpora_clip
 from frontend.times import instant
 
 register = template.Library()
@@ -42,7 +44,19 @@ def as_json(value: Any) -> str:
 @register.filter
 def pretty(value: Any) -> str:
     """Indented JSON, for people."""
-    return json.dumps(value, indent=2, ensure_ascii=False)
+    return corpora_clip.pretty_json(value)
+
+
+@register.filter(name="bytes")
+def bytes_words(count: int) -> str:
+    """Bytes for people: 1234567 -> '1.2 MB'."""
+    return corpora_clip.size(count)
+
+
+@register.filter
+def format_title(value: str) -> str:
+    """What a format of imports is called."""
+    return FORMATS[value].title if value in FORMATS else str(ImportFormat(value).label)
 
 
 @register.filter

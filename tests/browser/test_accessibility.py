@@ -8,6 +8,7 @@ from playwright.sync_api import Page
 
 from crashdesk.accounts.models import User
 from tests.browser.conftest import SignIn
+from tests.browser.corpora_scene import enliven
 from tests.browser.scene import furnish
 
 RULES = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa"], "resultTypes": ["violations"]}
@@ -30,7 +31,7 @@ def test_pages_meet_wcag_aa(page: Page, sign_in: SignIn, admin: User, tmp_path: 
     case = furnish(tmp_path, admin)
     page.goto("/login")
     assert problems(page) == []
-    for address in ("/", "/cases", f"/cases/{case.pk}"):
+    for address in ("/", "/cases", f"/cases/{case.pk}", *enliven(case.corpus, tmp_path, admin)):
         sign_in(admin, address)
         page.wait_for_timeout(200)
         page.evaluate("document.querySelectorAll('details').forEach((d) => { d.open = true; })")
@@ -42,6 +43,6 @@ def test_nothing_sticks_out_on_a_narrow_screen(
 ) -> None:
     page.set_viewport_size({"width": 360, "height": 740})
     case = furnish(tmp_path, admin)
-    for address in ("/", "/cases", f"/cases/{case.pk}"):
+    for address in ("/", "/cases", f"/cases/{case.pk}", *enliven(case.corpus, tmp_path, admin)):
         sign_in(admin, address)
         assert page.evaluate("document.documentElement.scrollWidth") <= 360, address

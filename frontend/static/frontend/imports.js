@@ -95,14 +95,24 @@ form.addEventListener("change", (event) => {
   if (event.target === path || (event.target instanceof HTMLInputElement && event.target.name === "format")) void look();
 });
 
-/** @returns {Promise<Record<string, unknown> | null>} what the format needs to be told; null when it cannot start yet */
+/** @param {string} name @param {string} text @returns {unknown} */
+function parsed(name, text) {
+  try {
+    return JSON.parse(text);
+  } catch (error) {
+    throw new Error(`${name} is not JSON: ${error instanceof Error ? error.message : error}`);
+  }
+}
+
+/** @returns {Promise<Record<string, unknown>>} what the format needs to be told; rejects when it cannot start yet */
 async function options() {
   /** @type {Record<string, unknown>} */
   const told = {};
   const place = form.querySelector(`[data-options="${chosen().value}"]`);
   for (const field of /** @type {NodeListOf<HTMLInputElement>} */ (place?.querySelectorAll("[data-option]") ?? [])) {
+    const name = field.dataset.option ?? "";
     const value = field.type === "checkbox" ? field.checked : field.value.trim();
-    if (value) told[field.dataset.option ?? ""] = value;
+    if (value) told[name] = field.dataset.json === undefined ? value : parsed(name, String(value));
   }
   if (!step.hidden) {
     clearTimeout(timer);

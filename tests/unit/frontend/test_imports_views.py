@@ -153,6 +153,18 @@ def test_progress_counts_reading_and_clips_apart(client: Client, lead: User, run
     assert not imports.progress(run).live
 
 
+def test_clips_that_are_fetched_count_apart(client: Client, lead: User, run: ImportRun) -> None:
+    set_state(run, "done")
+    job = enqueue("fetch", {"video_id": 1}, by=None, group=f"import:{run.pk}")
+    assert imports.progress(run).live
+    text = get(client, lead, f"/imports/{run.pk}/progress")
+    assert "Clips fetched from their addresses: 0 of 1" in text
+    assert "still being fetched" in text
+    Job.objects.filter(pk=job.pk).update(state=JobState.FAILED)
+    assert "0 of 1, 1 failed or cancelled" in get(client, lead, f"/imports/{run.pk}/progress")
+    assert not imports.progress(run).live
+
+
 def test_a_failed_import_says_why(client: Client, lead: User, run: ImportRun) -> None:
     set_state(run, "failed", error="/srv/clips is not there any more.")
     assert "/srv/clips is not there any more." in get(client, lead, f"/imports/{run.pk}")
