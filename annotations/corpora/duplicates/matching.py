@@ -13,7 +13,7 @@ MIN_OVERLAP_US: Final = 1_500_000
 STILL: Final = 1.0
 """Grey levels (root mean square): less change than this is noise, not motion."""
 MAX_DISTANCE: Final = 0.30
-MIN_MOTION: Final = 0.70
+MIN_MOTION: Final = 0.75
 MAX_STILL_DISTANCE: Final = 0.12
 """Chosen by the measurement in docs/duplicates.md (benchmarks/duplicates.py), see `Alignment.same_footage`."""
 _REFINED: Final = 5

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
 from annotations.corpora.duplicates.fingerprint import BITS, ClipPrint, fingerprint, make_fingerprint, pack
-from annotations.corpora.duplicates.matching import align, distances
+from annotations.corpora.duplicates.matching import MIN_MOTION, align, distances
 from annotations.corpora.duplicates.sampling import (
     MAX_PICTURES,
     SIDE,
@@ -86,7 +86,7 @@ def test_one_camera_is_told_apart_by_what_moves_not_by_its_hashes(
     found = align(original, later)
     assert found is not None
     assert found.motion is not None
-    assert found.motion < 0.7
+    assert found.motion < MIN_MOTION
 
 
 def test_pictures_are_taken_at_their_times(tmp_path: Path) -> None:
