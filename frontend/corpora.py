@@ -3,7 +3,8 @@
 Every number is paired with the address of the rows that it counts.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -170,7 +171,9 @@ def corpus_rows(corpora: Sequence[Corpus]) -> list[CorpusRow]:
 
 def audit_notes(corpus_ids: Sequence[int]) -> dict[int, AuditNote]:
     """By corpus id, for those that have been audited. A report lists its worst findings first."""
-    audits = CorpusAudit.objects.filter(corpus__in=corpus_ids).order_by("corpus_id", "-pk").distinct("corpus_id")
+    audits = (
+        CorpusAudit.objects.filter(corpus__in=corpus_ids).order_by("corpus_id", "-pk").distinct("corpus_id")
+    )
     newest = list(audits)
     standing = standings_of(newest)
     notes = {}
@@ -212,14 +215,15 @@ def corpus_facts(corpus: Corpus) -> CorpusFacts:
     """Everything that the page of a corpus shows of what it holds."""
     row = corpus_rows([corpus])[0]
     ours = corpus.videos.order_by()
-    sources = _parts(corpus, "source", row.videos, "no source")
+    found = origins(corpus)
+    sources = _parts(corpus, "source", found.sources, found.total)
     shared = ours.exclude(recording="").values_list("recording").annotate(many=Count("pk")).filter(many__gt=1)
     runs = list(corpus.imports.order_by("-pk")[: SHOWN_IMPORTS + 1])
     return CorpusFacts(
         row=row,
         sources=sources[:SHOWN_SOURCES],
         more_sources=max(0, len(sources) - SHOWN_SOURCES),
-        splits=[part for part in _parts(corpus, "split", row.videos, "no split") if part.key or row.videos],
+        splits=_parts(corpus, "split", found.splits, found.total),
         recordings=ours.aggregate(many=Count("recording", distinct=True))["many"],
         shared=[
             Part(name, name, count, row.videos, videos_url(corpus.pk, recording=name))
@@ -232,17 +236,34 @@ def corpus_facts(corpus: Corpus) -> CorpusFacts:
     )
 
 
-def _parts(corpus: Corpus, field: str, total: int, nothing: str) -> list[Part]:
-    """How many videos have each value of a text field, the most frequent first."""
-    counted: Iterable[tuple[str, int]] = (
-        corpus.videos.order_by().values_list(field).annotate(many=Count("pk")).order_by("-many", field)
-    )
+@dataclass(frozen=True)
+class Origins:
+    """How many videos of a corpus there are of each source and each split; '' are those without one."""
+
+    sources: Mapping[str, int]
+    splits: Mapping[str, int]
+    total: int
+
+
+def origins(corpus: Corpus) -> Origins:
+    """Counted in one pass over the corpus's videos."""
+    sources: Counter[str] = Counter()
+    splits: Counter[str] = Counter()
+    rows = corpus.videos.order_by().values_list("source", "split").annotate(many=Count("pk"))
+    for source, split, count in rows:
+        sources[source] += count
+        splits[split] += count
+    return Origins(sources, splits, sources.total())
+
+
+def _parts(corpus: Corpus, field: str, counts: Mapping[str, int], total: int) -> list[Part]:
+    """The values of a text field with their videos, the most frequent first."""
     return [
         Part(
-            value, value or nothing, count, total,
+            value, value or f"no {field}", count, total,
             videos_url(corpus.pk, **({field: value} if value else {"without": field})),
         )
-        for value, count in counted
+        for value, count in sorted(counts.items(), key=lambda item: (-item[1], item[0]))
     ]  # fmt: skip
 
 
@@ -264,17 +285,6 @@ def finding_counts(corpus: Corpus) -> list[FindingCount]:
     return sorted(
         found, key=lambda item: (SEVERITIES.index(Severity(item.severity)), -item.videos, item.code)
     )
-
-
-def split_names(corpus: Corpus) -> list[str]:
-    """The splits that the corpus's videos are published in, sorted."""
-    return sorted(corpus.videos.exclude(split="").order_by().values_list("split", flat=True).distinct())
-
-
-def source_names(corpus: Corpus) -> list[str]:
-    """The sources of the corpus's videos, sorted; the first SHOWN_SOURCES x 4 of them."""
-    names = corpus.videos.exclude(source="").order_by("source").values_list("source", flat=True).distinct()
-    return list(names[: 4 * SHOWN_SOURCES])
 
 
 def finding_codes(corpus: Corpus) -> list[str]:

@@ -25,6 +25,7 @@ CORPORA_PER_PAGE = 50
 VIDEOS_PER_PAGE = 24
 IMPORTS_PER_PAGE = 30
 SHOWN_UPLOADS = 20
+SHOWN_SOURCES = 500
 
 
 @require_safe
@@ -79,17 +80,18 @@ def video_list(request: HttpRequest, pk: int) -> HttpResponse:
     corpus = get_object_or_404(Corpus, pk=pk)
     filters = VideoFilters.read(request.GET)
     videos = corpora_videos.narrowed(corpus, filters)
+    found = corpora.origins(corpus)
     shown = keyset(corpora_videos.shown(videos), request, VIDEOS_PER_PAGE)
     context = {
         "corpus": corpus,
         "rows": corpora_videos.rows(shown.rows),
         "shown": shown,
-        "count": None if request.GET.get("cursor") else videos.count(),
+        "count": None if request.GET.get("cursor") else videos.count() if filters.encoded() else found.total,
         "filters": filters,
         "query": filters.encoded(),
         "states": corpora.MEDIA_WORDS,
-        "sources": corpora.source_names(corpus),
-        "splits": corpora.split_names(corpus),
+        "sources": sorted(filter(None, found.sources))[:SHOWN_SOURCES],
+        "splits": sorted(filter(None, found.splits)),
         "codes": corpora.finding_codes(corpus),
         "page": "corpora",
     }

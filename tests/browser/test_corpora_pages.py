@@ -251,6 +251,26 @@ def test_a_file_that_is_refused_says_why_and_the_others_go_on(
     assert Video.objects.get(name="two.mp4").source == "fleet 3"
 
 
+def test_an_upload_that_the_server_gave_up_on_is_tried_again(
+    sign_in: SignIn, lead: User, clips: Path
+) -> None:
+    corpus = factories.make_corpus()
+    page = sign_in(lead, f"/corpora/{corpus.pk}")
+    page.get_by_label("Choose files").set_input_files(clips / "day one" / "one.mp4")
+    item = line(page, "one.mp4")
+    expect(item).to_contain_text("the server looks at it")
+    Upload.objects.update(problem="the disk is full")
+    Job.objects.filter(kind="upload").update(state=JobState.FAILED)
+    expect(item).to_have_attribute("data-state", "failed")
+    expect(item.locator(".upload__problem")).to_have_text("the disk is full")
+    page.get_by_role("button", name="Try again: one.mp4").click()
+    expect(item).to_contain_text("the server looks at it")
+    assert_becomes(lambda: Job.objects.filter(kind="upload", state=JobState.QUEUED).count(), 1, page)
+    assert work("data")
+    expect(item).to_contain_text("done")
+    assert corpus.videos.get().name == "one.mp4"
+
+
 def test_an_upload_is_cancelled_at_the_server_too(sign_in: SignIn, lead: User, large: Path) -> None:
     corpus = factories.make_corpus()
     page = sign_in(lead, f"/corpora/{corpus.pk}")

@@ -172,7 +172,8 @@ export class Sending {
   /** By tus: each PATCH begins where the server is. @param {() => void} arrived told after each piece */
   async pieces(arrived) {
     const { url } = /** @type {Upload} */ (this.upload);
-    while (this.sent < this.file.size) {
+    // A resumed upload that is complete sends nothing once more: that has the server look at it again.
+    for (let once = this.resumed; this.sent < this.file.size || once; once = false) {
       const start = this.sent;
       const headers = { ...TUS, "Content-Type": "application/offset+octet-stream", "Upload-Offset": String(start), "X-CSRFToken": csrf() };
       const told = (/** @type {number} */ loaded) => {
@@ -224,7 +225,10 @@ export class Sending {
         localStorage.removeItem(this.key);
         throw new ApiError(upload.state, upload.problem || `The upload was ${upload.state}.`, {}, 410);
       }
-      if (upload.problem !== this.problem) this.become("checks", upload.problem);
+      const [job] = (await request(`/api/jobs?group=upload:${upload.id}&page_size=1`)).results;
+      if (job && ["failed", "cancelled"].includes(job.state)) {
+        throw new ApiError("not_taken", upload.problem || `The server gave up: its job ${job.state}.`, {}, 409);
+      }
       await pause(ASK_MS, this.stop.signal);
     }
   }
