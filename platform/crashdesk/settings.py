@@ -114,6 +114,7 @@ if isinstance(STORAGE_LOCATION, S3Location):
             "endpoint_url": STORAGE_LOCATION.endpoint,
             "region_name": STORAGE_LOCATION.region,
             "file_overwrite": True,
+            "signature_version": "s3v4",  # the older one is refused by newer regions
         },
     }
 else:
