@@ -26,9 +26,11 @@ TEMPLATE = "bench_template"
 
 @dataclass(frozen=True)
 class Ended:
-    """A child process that went through: what it printed, and the most memory it held at a time, in MiB."""
+    """A child process that went through: what it printed, the processor's seconds it took, and the most memory it
+    held at a time, in MiB."""
 
     output: str
+    cpu_s: float
     peak_mib: float
 
 
@@ -75,7 +77,7 @@ class Database:
                 raise subprocess.CalledProcessError(
                     child.returncode, command, text[-2000:], noise.read()[-4000:]
                 )
-        return Ended(text, usage.ru_maxrss / 1024)
+        return Ended(text, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024)
 
     def shell(self, code: str) -> Any:
         """What a piece of Python with Django set up prints last, as JSON."""
