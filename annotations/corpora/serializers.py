@@ -171,7 +171,8 @@ class NewImportSerializer(serializers.Serializer[None]):
     corpus = serializers.CharField(max_length=100, help_text="name of the corpus; made when there is none")
     format = serializers.ChoiceField(choices=list(FORMATS))
     options = serializers.DictField(
-        required=False, help_text="what the format needs to be told, e.g. {'mapping': {...}} of a table's columns"
+        required=False,
+        help_text="what the format needs to be told, e.g. {'mapping': {...}} of a table's columns",
     )
     path = serializers.CharField(
         max_length=500, help_text="file or folder on the server, below an import root"

@@ -89,3 +89,22 @@ def storage_location(url: str) -> S3Location | str:
     raise ImproperlyConfigured(
         f"CRASHDESK_STORAGE_URL={url!r}: write file:///folder or s3://bucket?endpoint=https://host"
     )
+
+
+def storage_backend(location: S3Location | str) -> dict[str, object]:
+    """Django's STORAGES entry for a bucket or a local folder."""
+    if isinstance(location, str):
+        return {
+            "BACKEND": "django.core.files.storage.FileSystemStorage",
+            "OPTIONS": {"location": location, "allow_overwrite": True},
+        }
+    return {
+        "BACKEND": "storages.backends.s3.S3Storage",
+        "OPTIONS": {
+            "bucket_name": location.bucket,
+            "endpoint_url": location.endpoint,
+            "region_name": location.region,
+            "file_overwrite": True,
+            "signature_version": "s3v4",  # newer regions refuse addresses signed in the older way
+        },
+    }

@@ -9,7 +9,13 @@ from pathlib import Path
 from django.core.exceptions import ImproperlyConfigured
 
 from crashdesk.embedded import config as embedded
-from crashdesk.environment import S3Location, database_settings, env_flag, env_int, storage_location
+from crashdesk.environment import (
+    database_settings,
+    env_flag,
+    env_int,
+    storage_backend,
+    storage_location,
+)
 
 ROOT = Path(__file__).resolve().parents[2]
 EMBEDDED = embedded.load_config()
@@ -106,24 +112,8 @@ WHITENOISE_USE_FINDERS = True
 WHITENOISE_AUTOREFRESH = DEBUG
 
 STORAGE_LOCATION = storage_location(os.environ.get("CRASHDESK_STORAGE_URL") or str(HOME / "media"))
-if isinstance(STORAGE_LOCATION, S3Location):
-    _default_storage = {
-        "BACKEND": "storages.backends.s3.S3Storage",
-        "OPTIONS": {
-            "bucket_name": STORAGE_LOCATION.bucket,
-            "endpoint_url": STORAGE_LOCATION.endpoint,
-            "region_name": STORAGE_LOCATION.region,
-            "file_overwrite": True,
-            "signature_version": "s3v4",  # the older one is refused by newer regions
-        },
-    }
-else:
-    _default_storage = {
-        "BACKEND": "django.core.files.storage.FileSystemStorage",
-        "OPTIONS": {"location": STORAGE_LOCATION, "allow_overwrite": True},
-    }
 STORAGES = {
-    "default": _default_storage,
+    "default": storage_backend(STORAGE_LOCATION),
     "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
 }
 

@@ -13,7 +13,7 @@ from annotations.corpora.media_store import ensure_media, store
 from annotations.corpora.models import MediaState
 from annotations.corpora.services import process_media
 from crashdesk.accounts.models import User
-from crashdesk.environment import S3Location, storage_location
+from crashdesk.environment import S3Location, storage_backend, storage_location
 from crashdesk.storage.files import is_local, local_path, put_bytes
 from tests.factories import make_video
 from tests.unit.annotations.corpora.media.clips import constant_clip
@@ -32,16 +32,7 @@ def bucket(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]
     assert isinstance(location, S3Location)
     boto3.client("s3", endpoint_url=location.endpoint, region_name="us-east-1").create_bucket(Bucket="clips")
     settings.STORAGE_LOCATION = location
-    settings.STORAGES = {
-        **settings.STORAGES,
-        "default": {
-            "BACKEND": "storages.backends.s3.S3Storage",
-            "OPTIONS": {
-                "bucket_name": location.bucket, "endpoint_url": location.endpoint,
-                "region_name": location.region, "file_overwrite": True,
-            },
-        },
-    }  # fmt: skip
+    settings.STORAGES = {**settings.STORAGES, "default": storage_backend(location)}
     yield f"http://{host}:{port}"
     server.stop()
 

@@ -13,10 +13,7 @@ from datetime import timedelta
 from typing import Any, Final
 from uuid import UUID
 
-import boto3
-from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
-from django.conf import settings
 from django.core.files.storage import default_storage
 from django.utils import timezone
 
@@ -77,7 +74,7 @@ def signed_urls(upload: Upload, numbers: list[int]) -> dict[int, str]:
                 "invalid_part", f"The clip has parts 1 to {count}, not {number}.",
                 fields={"numbers": [f"1 to {count}"]}, status=400,
             )  # fmt: skip
-    signer = _signer()
+    signer = _client()
     return {
         number: signer.generate_presigned_url(
             "upload_part", Params={**_where(upload), "PartNumber": number}, ExpiresIn=SIGNED_FOR_S
@@ -198,14 +195,6 @@ def _object_size(upload: Upload) -> int | None:
 def _client() -> Any:
     """The store's own client: its keys, its endpoint."""
     return default_storage.connection.meta.client  # type: ignore[attr-defined]
-
-
-def _signer() -> Any:
-    """A client that signs addresses by Signature Version 4, which AWS demands in all newer regions."""
-    where = settings.STORAGE_LOCATION
-    return boto3.client(
-        "s3", endpoint_url=where.endpoint, region_name=where.region, config=Config(signature_version="s3v4")
-    )
 
 
 def _bucket() -> str:

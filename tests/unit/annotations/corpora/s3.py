@@ -12,7 +12,7 @@ import requests
 from moto.server import ThreadedMotoServer
 from pytest_django import Settings
 
-from crashdesk.environment import S3Location, storage_location
+from crashdesk.environment import S3Location, storage_backend, storage_location
 
 BUCKET = "clips"
 
@@ -77,13 +77,4 @@ def use_as_store(server: S3Server, settings: Settings) -> None:
     """Let the bucket be the default storage."""
     location = server.location
     settings.STORAGE_LOCATION = location
-    settings.STORAGES = {
-        **settings.STORAGES,
-        "default": {
-            "BACKEND": "storages.backends.s3.S3Storage",
-            "OPTIONS": {
-                "bucket_name": location.bucket, "endpoint_url": location.endpoint,
-                "region_name": location.region, "file_overwrite": True,
-            },
-        },
-    }  # fmt: skip
+    settings.STORAGES = {**settings.STORAGES, "default": storage_backend(location)}
