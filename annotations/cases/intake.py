@@ -5,7 +5,9 @@ is found again by a key of its content: a run that was killed is simply started 
 same folder changes nothing.
 """
 
+import gc
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path, PurePosixPath
@@ -58,8 +60,20 @@ def run_import(import_run_id: int, *, progress: Progress) -> dict[str, Any]:
         raise Problem("import_path_missing", f"{path} is not there any more.")
     run.rejections.all().delete()
     intake = _Intake(run, FORMATS[run.format], Tally(run.created_at), progress)
-    intake.read()
+    with _settled_heap():
+        intake.read()
     return intake.finish()
+
+
+@contextmanager
+def _settled_heap() -> Iterator[None]:
+    """Spare the garbage collector what is there already, modules and all: it would look through it again with each
+    few batches of rows, a fifth of an import's work in Python."""
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
 
 
 @dataclass
