@@ -13,6 +13,7 @@ pictures (pdqhash must be installed for pdq256); everything else stays the same.
 import argparse
 import json
 import os
+import pickle
 import statistics
 import tempfile
 import time
@@ -342,7 +343,7 @@ def print_candidates(shown: Sequence[Shown], trials: Sequence[Trial]) -> None:
 def time_fingerprints(folder: Path) -> None:
     """Decoding, sampling and hashing one clip."""
     for path in [folder / "demo" / "videos" / "demo_0001.mp4", REAL / "cadp_1407_clean.mp4"]:
-        if path.exists():
+        if path.exists():  # the demo's is not there when fingerprints were kept
             found = probe(path)
             assert found.time_map is not None
             began = time.perf_counter()
@@ -462,6 +463,9 @@ def main() -> None:
     parser.add_argument(
         "--methods", default="", help="hashes to compare, with commas (default: all there are)"
     )
+    parser.add_argument(
+        "--kept", type=Path, help="file that fingerprints are read from, or kept in for the next run"
+    )
     parser.add_argument("--whole-search", type=int, default=0, help="time a whole search over so many clips")
     options = parser.parse_args()
     if not options.only_search and not options.whole_search:
@@ -469,7 +473,12 @@ def main() -> None:
         methods = [name for name in usable if not options.methods or name in options.methods.split(",")]
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name)
-            shown = list(shown_clips(folder, options, list(dict.fromkeys(["dhash256", *methods]))))
+            if options.kept and options.kept.exists():
+                shown = pickle.loads(options.kept.read_bytes())
+            else:
+                shown = list(shown_clips(folder, options, list(dict.fromkeys(["dhash256", *methods]))))
+            if options.kept:
+                options.kept.write_bytes(pickle.dumps(shown))
             by_method = {method: trials_of(shown, method) for method in methods}
             print_methods(by_method)
             print_thresholds(by_method["dhash256"])

@@ -8,7 +8,7 @@ import numpy.typing as npt
 
 from annotations.corpora.duplicates.fingerprint import BITS, ClipPrint, Hashes
 
-MIN_OVERLAP_US: Final = 1_500_000
+MIN_OVERLAP_US: Final = 3_000_000
 """Two clips are compared where both run at least that long (or 3/4 of the shorter clip, if that is less)."""
 STILL: Final = 1.0
 """Grey levels (root mean square): less change than this is noise, not motion."""
