@@ -79,7 +79,7 @@ def test_six_answers_with_their_provenance_and_the_case_is_predicted(engine: Eng
     assert answer.frames["times_us"] == [0, 100_000]
     assert answer.case.status == CaseStatus.PREDICTED
     assert services.progress_of(run) == {
-        "queued": 0, "running": 0, "done": 1, "failed": 0, "cancelled": 0, "total": 1,
+        "queued": 0, "paused": 0, "running": 0, "done": 1, "failed": 0, "cancelled": 0, "total": 1,
     }  # fmt: skip
 
 

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 from uuid import UUID
 
@@ -68,10 +69,18 @@ def test_a_killed_server_loses_nothing_that_it_acknowledged(media_root: Path) ->
     assert file.stat().st_size >= COMMIT_BYTES
 
     rest = [b"y" * (2 * sent - COMMIT_BYTES)]
-    done = append(
-        upload_id=upload.pk, offset=upload.offset, length=len(rest[0]), read=lambda size: take(rest, size),
-        checksum=None, by=by,
-    )  # fmt: skip
+    deadline = time.monotonic() + 30
+    while True:
+        try:
+            done = append(
+                upload_id=upload.pk, offset=upload.offset, length=len(rest[0]),
+                read=lambda size: take(rest, size), checksum=None, by=by,
+            )  # fmt: skip
+            break
+        except Problem as problem:  # until the database notices that the killed writer is gone
+            assert problem.code == "upload_busy"
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
     assert done.offset == upload.size
     whole = b"x" * COMMIT_BYTES + b"y" * (2 * sent - COMMIT_BYTES)
     assert store_bytes(done, progress=lambda _: None).sha256 == hashlib.sha256(whole).hexdigest()
