@@ -21,7 +21,7 @@ from annotations.cases.models import (
     prompt_version,
 )
 from annotations.cases.rules import Said, check
-from annotations.corpora.models import Corpus
+from annotations.corpora.models import Corpus, DuplicateMember
 from annotations.datasets.exporters import crashchat, parquet
 from annotations.datasets.exporters.facts import Step, VersionFacts
 from annotations.datasets.models import DatasetRecord, DatasetVersion, Export, ExportFormat
@@ -93,8 +93,10 @@ def freeze(
         )
     _refuse_broken_rules(complete)
     records = _records(complete, corpus, guideline)
+    alike = DuplicateMember.objects.filter(video__corpus=corpus)
+    clusters = dict(alike.values_list("video__name", "cluster_id"))
     splits = assign(
-        (_member(content) for content in records.values()),
+        (_member(content, clusters) for content in records.values()),
         seed=split_seed,
         val_share=val_share,
         test_share=test_share,
@@ -304,9 +306,11 @@ def _records(complete: list[_Approved], corpus: Corpus, guideline: Guideline) ->
     }
 
 
-def _member(content: Record) -> Member:
+def _member(content: Record, clusters: Mapping[str, int]) -> Member:
     label = content["answers"][Kind.CRASH_RECOGNITION]["value"] or {}
-    return Member(content["video"], content["recording"], content["sha256"], label.get("label") == "yes")
+    name = content["video"]
+    crash = label.get("label") == "yes"
+    return Member(name, content["recording"], content["sha256"], crash, clusters.get(name))
 
 
 def _earlier_splits(corpus: Corpus, seed: int, val_share: float, test_share: float) -> dict[str, str]:

@@ -1,8 +1,8 @@
 """Which split every clip belongs to: leak-free, repeatable, balanced as far as the footage allows.
 
 Clips that share footage form one group, and a group never straddles splits. Two clips share footage when
-they name the same recording or hold the same bytes, directly or through a chain of other clips. The result
-depends on the seed, the shares and the clips alone, never on the order they come in.
+they name the same recording, hold the same bytes or lie in one cluster of near duplicates, directly or through a
+chain of other clips. The result depends on the seed, the shares and the clips alone, never on the order they come in.
 """
 
 import hashlib
@@ -18,16 +18,19 @@ SPLITS: Final = (TRAIN, VAL, TEST)
 
 @dataclass(frozen=True)
 class Member:
-    """One clip: name (unique in the corpus), recording ("" unknown), SHA-256 of its bytes, crash or not."""
+    """One clip: name (unique in the corpus), recording ("" unknown), SHA-256 of its bytes, crash or not, and the
+    cluster of near duplicates that it lies in now, if any."""
 
     video: str
     recording: str
     sha256: str | None
     crash: bool
+    cluster: int | None = None
 
     @property
     def identities(self) -> tuple[str, ...]:
-        return identities(self.video, self.recording, self.sha256)
+        cluster = () if self.cluster is None else (f"cluster:{self.cluster}",)
+        return identities(self.video, self.recording, self.sha256) + cluster
 
 
 def identities(video: str, recording: str, sha256: str | None) -> tuple[str, ...]:

@@ -227,7 +227,8 @@ export class Sending {
       }
       const [job] = (await request(`/api/jobs?group=upload:${upload.id}&page_size=1`)).results;
       if (job && ["failed", "cancelled"].includes(job.state)) {
-        throw new ApiError("not_taken", upload.problem || `The server gave up: its job ${job.state}.`, {}, 409);
+        const { problem } = /** @type {Upload} */ (await request(url)); // written after we asked, perhaps
+        throw new ApiError("not_taken", problem || `The server gave up: its job ${job.state}.`, {}, 409);
       }
       await pause(ASK_MS, this.stop.signal);
     }

@@ -12,6 +12,7 @@ from annotations.cases.models import ApprovedAnswer, CaseStatus
 from annotations.cases.rules import Said
 from annotations.cases.services import drafts
 from annotations.cases.workflow import move
+from annotations.corpora.models import DuplicateCluster, DuplicateMember
 from annotations.datasets import services
 from annotations.datasets.models import DatasetRecord, DatasetVersion, Export
 from annotations.reviews.decisions import approve
@@ -116,6 +117,17 @@ def test_clips_keep_their_split_when_the_corpus_grows(approved: Approved) -> Non
     after = dict(freeze(approved).records.values_list("content__video", "split"))
     assert {name: after[name] for name in before} == before
     assert after[approved.cases[6].video.name] == before[approved.cases[2].video.name]
+
+
+def test_near_duplicates_never_straddle_splits(approved: Approved) -> None:
+    cluster = DuplicateCluster.objects.create()
+    alike = [case.video for case in approved.cases[:4]]
+    DuplicateMember.objects.bulk_create(DuplicateMember(cluster=cluster, video=video) for video in alike)
+    for seed in range(3):
+        version = freeze(approved, split_seed=seed, val_share=0.3, test_share=0.3)
+        splits = dict(version.records.values_list("content__video", "split"))
+        assert len({splits[video.name] for video in alike}) == 1
+        assert len(set(splits.values())) > 1
 
 
 def test_the_same_bytes_never_straddle_splits(approved: Approved) -> None:

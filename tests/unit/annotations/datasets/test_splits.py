@@ -13,13 +13,15 @@ SHARES = st.sampled_from([(0.1, 0.1), (0.2, 0.0), (0.0, 0.3), (0.25, 0.25), (0.0
 
 @st.composite
 def corpora(draw: st.DrawFn) -> list[Member]:
-    rows = draw(st.lists(st.tuples(st.integers(0, 12), st.integers(0, 20), st.booleans()), max_size=40))
+    clip = st.tuples(st.integers(0, 12), st.integers(0, 20), st.booleans(), st.integers(0, 25))
+    rows = draw(st.lists(clip, max_size=40))
     return [
         Member(
-            f"v{index:03}.mp4", f"r{recording}" if recording else "", f"{sha:064x}" if sha else None, crash
+            f"v{index:03}.mp4", f"r{recording}" if recording else "", f"{sha:064x}" if sha else None, crash,
+            cluster or None,
         )
-        for index, (recording, sha, crash) in enumerate(rows)
-    ]
+        for index, (recording, sha, crash, cluster) in enumerate(rows)
+    ]  # fmt: skip
 
 
 def components(members: list[Member]) -> list[set[str]]:
