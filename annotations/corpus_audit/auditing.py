@@ -29,13 +29,12 @@ def audit_corpus(
 ) -> tuple[CorpusAudit, bool]:
     """The audit of the corpus as it is now, and whether it is new: what is unchanged is not audited again.
 
+    A corpus that is back as it was before its newest audit is audited anew: the newest audit speaks of the present.
+
     `step(done, total, what)` is told of progress, in hundredths, and may raise to stop; then nothing is written.
     """
     columns = load(corpus, step=lambda done, of, what: step(_READING * done // max(of, 1), 100, what))
-    same = CorpusAudit.objects.filter(
-        corpus=corpus, inputs_hash=columns.inputs_hash, code_version=code_version()
-    ).first()
-    if same is not None:
+    if (same := _standing(corpus, columns)) is not None:
         return same, False
 
     def looking(done: int, of: int, what: str) -> None:
@@ -47,20 +46,27 @@ def audit_corpus(
     return _keep(corpus, columns, findings, report, by=by, job_id=job_id)
 
 
+def _standing(corpus: Corpus, columns: Columns) -> CorpusAudit | None:
+    """The corpus's newest audit, where it read these very inputs with this very code."""
+    newest = CorpusAudit.objects.filter(corpus=corpus).first()
+    if newest is None or (newest.inputs_hash, newest.code_version) != (columns.inputs_hash, code_version()):
+        return None
+    return newest
+
+
 @transaction.atomic
 def _keep(
     corpus: Corpus, columns: Columns, findings: list[Finding], report: dict[str, Any], *, by: User | None,
     job_id: int | None,
 ) -> tuple[CorpusAudit, bool]:  # fmt: skip
     """Write the audit once: of two that ran at the same time on the same inputs the second finds the first's."""
-    audit, made = CorpusAudit.objects.get_or_create(
-        corpus=corpus,
-        inputs_hash=columns.inputs_hash,
-        code_version=code_version(),
-        defaults={"report": report, "created_by": by, "job_id": job_id},
-    )
-    if not made:
-        return audit, False
+    Corpus.objects.select_for_update(no_key=True).get(pk=corpus.pk)  # one audit of it is written at a time
+    if (same := _standing(corpus, columns)) is not None:
+        return same, False
+    audit = CorpusAudit.objects.create(
+        corpus=corpus, inputs_hash=columns.inputs_hash, code_version=code_version(), report=report, created_by=by,
+        job_id=job_id,
+    )  # fmt: skip
     FindingClips.objects.bulk_create(
         FindingClips(
             audit=audit,

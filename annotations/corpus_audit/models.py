@@ -23,11 +23,6 @@ class CorpusAudit(models.Model):
 
     class Meta:
         ordering = ["-id"]
-        constraints = [
-            models.UniqueConstraint(
-                fields=["corpus", "inputs_hash", "code_version"], name="audit_once_per_input"
-            )
-        ]
 
     def __str__(self) -> str:
         return f"audit {self.pk} of {self.corpus}"

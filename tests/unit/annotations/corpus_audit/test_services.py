@@ -59,6 +59,19 @@ def test_unchanged_inputs_give_the_audit_that_is_kept(leaky: Corpus, lead: User)
     assert services.newest(leaky) == again
 
 
+def test_a_corpus_that_is_back_as_it_was_is_audited_anew(leaky: Corpus) -> None:
+    """Else the newest audit, which people are shown, would speak of what is no longer so."""
+    first, _ = audit_corpus(leaky, by=None)
+    leaky.videos.filter(split="val").update(split="test")
+    audit_corpus(leaky, by=None)
+    leaky.videos.filter(split="test").update(split="val")
+    back, new = audit_corpus(leaky, by=None)
+    assert new
+    assert services.newest(leaky) == back
+    assert (back.inputs_hash, back.report) == (first.inputs_hash, first.report)
+    assert audit_corpus(leaky, by=None) == (back, False)
+
+
 def test_the_same_clips_in_another_corpus_read_the_same(leaky: Corpus) -> None:
     """Nothing of database ids goes into the hash; the corpus's name does."""
     first = load(leaky).inputs_hash
