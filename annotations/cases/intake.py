@@ -184,6 +184,7 @@ class _Intake:
                     reason = "holds other bytes than when it was imported; give the new clip a new name"
                     rejected.append(Rejection(row.file, row.row, "file", reason, name=row.name))
                     continue
+                before[row.name] = clip.sha256  # binds the next row of this name in the batch
                 stored[row.name] = clip
             taken.append(row)
         return taken, stored, rejected

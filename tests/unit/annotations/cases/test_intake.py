@@ -1,4 +1,5 @@
 import json
+from hashlib import sha256
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -210,6 +211,21 @@ def test_other_bytes_under_a_known_name_are_refused(tmp_path: Path) -> None:
     assert report["rejected"] == 1
     assert ImportRejection.objects.get().reason.startswith("holds other bytes")
     assert Video.objects.get().media == Media.objects.get(size=5)
+
+
+def test_other_bytes_under_a_name_of_the_same_batch_are_refused(tmp_path: Path) -> None:
+    for folder in ("p", "q"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "clip.mp4").write_bytes(f"bytes of {folder}".encode())
+        (tmp_path / folder / "list.csv").write_text("name,path\na.mp4,clip.mp4\n")
+    options = {"mapping": {"name": "name", "path": "path"}}
+    run = begin_import(corpus_name="Lists", format="table", path=tmp_path, by=None, options=options)
+    assert run_import(run.pk, progress=silent)["rejected"] == 1
+    rejection = ImportRejection.objects.get()
+    assert (rejection.file, rejection.reason[:17]) == ("q/list.csv", "holds other bytes")
+    media = Video.objects.get().media
+    assert media is not None
+    assert media.sha256 == sha256(b"bytes of p").hexdigest()
 
 
 def test_a_file_that_cannot_be_read_is_rejected(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
