@@ -1,6 +1,7 @@
 """Writing a batch of imported rows: videos, cases and answers in one transaction, nothing twice."""
 
 import hashlib
+import json
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Final, NamedTuple
@@ -36,9 +37,14 @@ class Taken(NamedTuple):
     video_id: int
 
 
-def origin_of(raw_text: str) -> str:
-    """The stable key of an imported answer: the same words for the same clip and kind are the same answer."""
-    return f"import:{hashlib.sha256(raw_text.encode()).hexdigest()[:24]}"
+def origin_of(given: GivenAnswer) -> str:
+    """The stable key of an imported answer: the same words, read in the same way, are the same answer.
+
+    The value takes part because options say how words are read: "1" is a yes under one column mapping and a no under
+    the next, which corrects it.
+    """
+    said = f"{given.raw_text}\n{json.dumps(given.value, sort_keys=True)}"
+    return f"import:{hashlib.sha256(said.encode()).hexdigest()[:24]}"
 
 
 @transaction.atomic
@@ -163,7 +169,7 @@ def take_answers(rows: Sequence[VideoRow], *, cases: Mapping[str, Taken], tally:
     versions: dict[str, str] = {"": ""}
     new = []
     for row, given in wanted:
-        case_id, origin = cases[row.name].case_id, origin_of(given.raw_text)
+        case_id, origin = cases[row.name].case_id, origin_of(given)
         origins = held.setdefault((case_id, given.kind), {})
         tally.rows[given.kind][row.source] += 1
         if origin in origins:

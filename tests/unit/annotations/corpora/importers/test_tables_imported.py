@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from annotations.cases.intake import run_import
-from annotations.cases.models import Answer
+from annotations.cases.models import Answer, Case
+from annotations.cases.services import drafts
 from annotations.corpora.models import Corpus, ImportRejection, SourceRecord, Video
 from annotations.corpora.services import begin_import
 from tests.unit.annotations.corpora.importers.test_labelstudio import FULL, annotation, task
@@ -91,3 +92,17 @@ def test_a_corpus_keeps_the_mapping_of_its_tables(tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text("file,crash,start,end\nd.mp4,1,3,4\n")
     report = import_(tmp_path, "table")
     assert (report["videos"]["new"], report["answers"]["new"]) == (1, 2)
+
+
+def test_a_corrected_mapping_corrects_the_answers(tmp_path: Path) -> None:
+    """The words of the file are as before, but mean something else now."""
+    options = make_table(tmp_path)
+    import_(tmp_path, "table", **options)
+    crash = {"column": "crash", "yes": ["0"], "no": ["1"]}
+    report = import_(tmp_path, "table", mapping={**options["mapping"], "crash_recognition": crash})
+    assert report["answers"]["changed"] == 2
+    said = {
+        case.video.name: drafts(case)["crash_recognition"].value
+        for case in Case.objects.filter(video__name__in=["a.mp4", "b.mp4"])
+    }
+    assert said == {"a.mp4": {"label": "no"}, "b.mp4": {"label": "yes"}}
