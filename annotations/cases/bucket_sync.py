@@ -13,11 +13,11 @@ from django.db import transaction
 from django.utils import timezone
 
 from annotations.cases.arrivals import differing, guideline_of_corpus, settle_other_cases
-from annotations.cases.audit_requests import request_audit
 from annotations.cases.default_prompts import DEFAULT_PROMPTS
 from annotations.cases.intake_batches import take_videos
 from annotations.cases.intake_tally import Tally
 from annotations.cases.models import Case, Guideline
+from annotations.corpora.audit_requests import request_audit
 from annotations.corpora.buckets.reading import Bucket, Interrupted, Listed, ObjectUnreadable
 from annotations.corpora.buckets.services import location_of, note_gone, remember
 from annotations.corpora.importers.folder import NOT_CLIPS

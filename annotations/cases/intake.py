@@ -16,13 +16,13 @@ from typing import Any, Final, TypeVar
 from django.db import transaction
 from django.utils import timezone
 
-from annotations.cases.audit_requests import request_audit
 from annotations.cases.default_prompts import DEFAULT_PROMPTS
 from annotations.cases.intake_batches import keep_records, take_absences, take_answers, take_rows
 from annotations.cases.intake_tally import Tally
 from annotations.cases.kinds import TIME_KINDS, Kind
 from annotations.cases.models import Case, Guideline
 from annotations.cases.services import ensure_guideline
+from annotations.corpora.audit_requests import request_audit
 from annotations.corpora.fetch.services import enqueue_fetches
 from annotations.corpora.importers.formats import FORMATS
 from annotations.corpora.importers.places import Places

@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from annotations.cases.audit_requests import audit_examined_corpora
 from annotations.cases.services import settle_media_of
+from annotations.corpora.audit_requests import audit_examined_corpora
 from annotations.corpora.duplicates.queueing import enqueue_fingerprints
 from annotations.corpora.media_store import note_processing_failed
 from annotations.corpora.models import MediaState

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from django.db import transaction
 
+from annotations.corpora.audit_requests import audit_clustered_corpora
 from annotations.corpora.duplicates.clustering import Group, Grouping, Link, group
 from annotations.corpora.duplicates.linking import Progress, find_links
 from annotations.corpora.duplicates.matching import Alignment
@@ -210,6 +211,8 @@ def _write(
     _audit(touched, created=created, ended=ended, by=by)
     DuplicateCluster.objects.filter(members__isnull=True).delete()
     settle(clusters=touched.keys() - set(ended), left=list(held.values()), by=by)
+    changed = [cluster for cluster, change in touched.items() if change]
+    audit_clustered_corpora(changed, [member.video_id for member in held.values()])
     return Outcome(
         pairs=pairs, clusters=len(clusters), members=sum(len(found.videos) for found in clusters.values()),
         created=created, ended=ended, changed=sorted(touched.keys() - set(created) - set(ended)),

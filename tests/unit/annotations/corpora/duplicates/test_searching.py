@@ -22,6 +22,7 @@ from annotations.datasets.splits import Member, assign
 from crashdesk.accounts.models import User
 from crashdesk.audit.models import AuditEvent
 from crashdesk.jobs import services as jobs
+from crashdesk.jobs.models import Job, JobState
 from crashdesk.jobs.running import Running
 from tests.factories import make_corpus, make_video
 
@@ -56,6 +57,24 @@ def test_copies_are_found_across_corpora_and_others_are_not(clip: Clip) -> None:
     assert 0.9 < evidence["similarity"] < 1
     assert evidence["overlap_us"] == 3_000_000
     assert not DuplicateMember.objects.filter(video=other).exists()
+
+
+def test_corpora_whose_clusters_change_are_audited_anew(clip: Clip) -> None:
+    """The audit after an import ran before its clips had fingerprints."""
+    one, copy, _ = clip(1), clip(1, start=4), clip(2)
+
+    def asked() -> set[int]:
+        waiting = Job.objects.filter(kind="audit", state=JobState.QUEUED)
+        return {job.args["corpus_id"] for job in waiting}
+
+    search()
+    assert asked() == {one.corpus_id, copy.corpus_id}
+    Job.objects.all().delete()
+    search()
+    assert asked() == set()
+    Fingerprint.objects.filter(media=copy.media_id).delete()
+    search()
+    assert asked() == {one.corpus_id, copy.corpus_id}
 
 
 def test_only_the_later_video_is_named_a_duplicate(clip: Clip) -> None:

@@ -1,6 +1,8 @@
 """Asking for the corpus audit. The room that does it lies above this one, so it is asked by its job's name."""
 
-from django.db.models import Exists, OuterRef
+from collections.abc import Collection
+
+from django.db.models import Exists, OuterRef, Q
 
 from annotations.corpora.media_store import PROCESSING_FAILED
 from annotations.corpora.models import Corpus, Media, MediaState, Video, VideoFinding
@@ -21,3 +23,12 @@ def audit_examined_corpora(media: Media) -> list[Job]:
     waiting = Video.objects.filter(~Exists(given_up), corpus=OuterRef("pk"), media__state=MediaState.PENDING)
     examined = Corpus.objects.filter(Exists(shown), ~Exists(waiting))
     return [request_audit(pk, by=None) for pk in examined.values_list("pk", flat=True)]
+
+
+def audit_clustered_corpora(cluster_ids: Collection[int], video_ids: Collection[int]) -> list[Job]:
+    """Ask for an audit of each corpus with a video in these clusters, or among these videos, which have left one."""
+    in_them = Q(duplicate_member__cluster__in=cluster_ids) | Q(pk__in=video_ids)
+    corpora = (
+        Video.objects.filter(in_them).order_by("corpus_id").values_list("corpus_id", flat=True).distinct()
+    )
+    return [request_audit(pk, by=None) for pk in corpora]
