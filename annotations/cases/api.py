@@ -1,8 +1,15 @@
 """Guidelines and cases, to look at. Cases move through the rooms that own the move: predictions, reviews."""
 
+from typing import cast
+
 import django_filters
 from django.db.models import Prefetch, QuerySet
+from drf_spectacular.utils import extend_schema
 from rest_framework import viewsets
+from rest_framework.generics import get_object_or_404
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
 
 from annotations.cases.models import (
     Answer,
@@ -12,8 +19,13 @@ from annotations.cases.models import (
     Guideline,
     in_review_order,
 )
+from annotations.cases.reexamine import examine_again
 from annotations.cases.serializers import CaseSerializer, CaseStateSerializer, GuidelineSerializer
+from annotations.corpora.models import Video
 from annotations.corpora.search import video_has_words
+from crashdesk.accounts.models import User
+from crashdesk.accounts.permissions import Action
+from crashdesk.jobs.api import JobSerializer
 
 
 class GuidelineViewSet(viewsets.ReadOnlyModelViewSet[Guideline]):
@@ -71,3 +83,13 @@ class CaseViewSet(viewsets.ReadOnlyModelViewSet[Case]):
 
     def get_serializer_class(self) -> type[CaseSerializer]:
         return CaseStateSerializer if self.action == "retrieve" else CaseSerializer
+
+
+class ExamineAgainView(APIView):
+    needs = {"post": Action.IMPORT}
+
+    @extend_schema(operation_id="videos_examine_again", request=None, responses={202: JobSerializer})
+    def post(self, request: Request, pk: int) -> Response:
+        """Examine an unusable clip once more: its reader may have been stopped by a busy machine."""
+        job = examine_again(video=get_object_or_404(Video, pk=pk), by=cast(User, request.user))
+        return Response(JobSerializer(job).data, status=202)

@@ -15,9 +15,10 @@ from crashdesk.jobs.running import Running
 def media_work(running: Running) -> dict[str, Any]:
     """Args {"media_id"}. Safe to start again: what is examined is not examined twice, what is settled stays.
 
-    Once the outcome is written the cases follow it, even where the job was cancelled or lost its claim meanwhile.
+    A reader that was stopped or died gets a second try before that is a finding. Once the outcome is written the
+    cases follow it, even where the job was cancelled or lost its claim meanwhile.
     """
-    media = process_media(running.job.args["media_id"])
+    media = process_media(running.job.args["media_id"], last_try=running.job.attempts > 1)
     settle_media_of(media, by=None)
     audit_examined_corpora(media)
     if media.state == MediaState.READY:

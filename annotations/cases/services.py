@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 from django.db import IntegrityError, transaction
 from django.db.models import Max
@@ -24,6 +24,8 @@ from annotations.corpora.models import Media, MediaState, Video
 from crashdesk.accounts.models import User
 from crashdesk.api.errors import Problem
 from crashdesk.audit.services import record
+
+UNUSABLE_CLIP: Final = "unusable clip: "
 
 
 @transaction.atomic
@@ -70,7 +72,7 @@ def settle_media(case: Case, *, by: User | None) -> None:
         move(case, CaseStatus.READY, by=by)
     elif media.state == MediaState.UNUSABLE:
         codes = case.video.findings.filter(severity="error").values_list("code", flat=True)
-        move(case, CaseStatus.EXCLUDED, by=by, reason=f"unusable clip: {', '.join(codes)}")
+        move(case, CaseStatus.EXCLUDED, by=by, reason=f"{UNUSABLE_CLIP}{', '.join(codes)}")
 
 
 def settle_media_of(media: Media, *, by: User | None) -> None:

@@ -25,6 +25,8 @@ from crashdesk.jobs.models import Job, JobState
 from crashdesk.storage.files import put_content
 
 PROCESSING_FAILED = "processing_failed"
+GUESSED = [RecordingOrigin.NAME, RecordingOrigin.CLUSTER]
+"""What told a recording that an id of a format replaces."""
 FILLED_IN = ["source", "split", "url", "recording", "recording_origin", "metadata"]
 MEDIA_CODES = [code.value for code in Code]
 
@@ -163,7 +165,7 @@ def _gains(
         (row.source and not source)
         or (row.split and not split)
         or (row.url and not url)
-        or (recording_origin == RecordingOrigin.NAME and row.recording_origin == RecordingOrigin.FORMAT)
+        or (recording_origin in GUESSED and row.recording_origin == RecordingOrigin.FORMAT)
         or (row.metadata and row.metadata.keys() - metadata.keys())
     )
 
@@ -177,7 +179,7 @@ def _fill_in(rows: Iterable[VideoRow], videos: dict[str, Video]) -> None:
             continue
         video.source, video.split = video.source or row.source, video.split or row.split
         video.url = video.url or row.url
-        if video.recording_origin == RecordingOrigin.NAME and row.recording_origin == RecordingOrigin.FORMAT:
+        if video.recording_origin in GUESSED and row.recording_origin == RecordingOrigin.FORMAT:
             video.recording, video.recording_origin = row.recording, row.recording_origin
         video.metadata = row.metadata | video.metadata
         changed[video.pk] = video

@@ -3,12 +3,14 @@
 import threading
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Final
 
 from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
 from annotations.corpora.media.examine import Examined, examine
+from annotations.corpora.media.findings import Code
 from annotations.corpora.media.isolate import Isolated
 from annotations.corpora.media.probe import Probe
 from annotations.corpora.media.render import PROXY, STORYBOARD, THUMBNAIL, Rendered
@@ -17,18 +19,28 @@ from annotations.corpora.models import Media, MediaState, Video, VideoFinding
 from crashdesk.audit.services import record
 from crashdesk.storage.files import content_name, local_path, put
 
+ENDED: Final = frozenset({Code.DECODE_TIMEOUT, Code.DECODER_CRASHED})
 
-def process_media(media_id: int) -> Media:
+
+class ReaderEnded(Exception):
+    """The reader of a clip was stopped or died. The clip may be to blame, or a busy or ending machine."""
+
+
+def process_media(media_id: int, *, last_try: bool = True) -> Media:
     """Probe a clip, make what browsers need, and mark it ready or unusable; at once when that is done already.
 
     Decoding happens in a child process with a time and memory limit, so a hostile file is a finding, never a hang.
-    Every video that shows the media gets its findings. OSError when the stored bytes cannot be read.
+    Every video that shows the media gets its findings. OSError when the stored bytes cannot be read, ReaderEnded when
+    the reader was stopped or died and this is not the `last_try`, which makes it a finding.
     """
     media = Media.objects.get(pk=media_id)
     if media.state != MediaState.PENDING:
         return media
     with TemporaryDirectory(prefix="crashdesk-media-") as folder, local_path(media.storage_name) as path:
         seen = examine(_child(), path, Path(folder))
+        ended = [found.message for found in seen.findings if found.code in ENDED]
+        if ended and not last_try:
+            raise ReaderEnded(ended[0])
         if seen.made is not None:
             _keep(media, path, Path(folder), seen.clip, seen.made)
     return _settle(media, seen)

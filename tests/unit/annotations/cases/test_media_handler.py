@@ -4,8 +4,14 @@ from typing import Any
 
 import pytest
 from django.core.files.storage import default_storage
+from rest_framework.test import APIClient
 
 from annotations.cases.models import Case
+from annotations.corpora import processing
+from annotations.corpora.media.examine import Examined
+from annotations.corpora.media.findings import Code, Finding
+from annotations.corpora.media.findings import Severity as FindingSeverity
+from annotations.corpora.media.probe import Probe
 from annotations.corpora.models import Media, VideoFinding
 from annotations.corpora.services import process_media, start_import
 from crashdesk.accounts.models import User
@@ -143,7 +149,7 @@ def test_a_job_that_gives_up_after_the_examination_settles_its_cases(
     settings.JOB_MAX_ATTEMPTS = 1
     imported(tmp_path / "in")
 
-    def dies_afterwards(media_id: int) -> Media:
+    def dies_afterwards(media_id: int, *, last_try: bool) -> Media:
         process_media(media_id)
         raise MemoryError
 
@@ -152,3 +158,38 @@ def test_a_job_that_gives_up_after_the_examination_settles_its_cases(
     assert job.state == "failed"
     assert Case.objects.get().status == "ready"
     assert findings() == []
+
+
+def test_a_reader_that_died_gets_a_second_try_and_people_may_give_it_a_third(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lead: User, annotator: User
+) -> None:
+    imported(tmp_path / "in")
+    healthy = processing.examine
+
+    def killed(child: Any, path: Path, folder: Path) -> Examined:
+        finding = Finding(
+            Code.DECODER_CRASHED, FindingSeverity.ERROR, "the reader died on it (exit code -15)"
+        )
+        return Examined(Probe(size_bytes=1, findings=(finding,)), None, (finding,))
+
+    monkeypatch.setattr(processing, "examine", killed)
+    (first,) = work("media")
+    assert (first.state, "exit code -15" in first.error) == ("queued", True)
+    assert Media.objects.get().state == "pending"
+    Job.objects.update(not_before=None)
+    (second,) = work("media")
+    assert (second.state, second.result["state"]) == ("done", "unusable")
+    case = Case.objects.get()
+    assert (case.status, case.excluded_reason) == ("excluded", "unusable clip: decoder_crashed")
+
+    monkeypatch.setattr(processing, "examine", healthy)
+    client, url = APIClient(), f"/api/videos/{case.video_id}/examine-again"
+    client.force_authenticate(annotator)
+    assert client.post(url).status_code == 403
+    client.force_authenticate(lead)
+    assert client.post(url).status_code == 202
+    work("media")
+    case.refresh_from_db()
+    assert (case.status, findings()) == ("ready", [])
+    refused = client.post(url)
+    assert (refused.status_code, refused.data["error"]["code"]) == (409, "media_not_unusable")
