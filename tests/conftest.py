@@ -1,13 +1,19 @@
 """Fixtures for every test."""
 
+import os
 from pathlib import Path
 
+import hypothesis
 import pytest
 from django.db import connections
 from pytest_django import Settings
 
 from crashdesk.accounts.models import Role, User
 from tests.chromium import browser
+
+# The same examples each time, whatever the machine's speed; HYPOTHESIS_PROFILE=default looks for new ones.
+hypothesis.settings.register_profile("repeatable", derandomize=True, deadline=None)
+hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "repeatable"))
 
 __all__ = ["browser"]  # one for the whole session, wherever it is used
 

@@ -26,7 +26,7 @@ def approved(db: None) -> Approved:
         make_case(
             CaseStatus.APPROVED,
             said=CRASH if number % 3 else NO_CRASH,
-            video=make_video(corpus),
+            video=make_video(corpus, name=f"drive-{number}.mp4"),  # splits follow the seed and the names
             guideline=guideline,
         )
         for number in range(6)

@@ -279,5 +279,6 @@ def test_whatever_json_rows_hold_no_row_stops_the_reading(
     mapping = {**MAPPING, "path": "weather"}
     items = taken(tmp_path_factory.mktemp("j"), content, mapping, name="t.jsonl" if lines else "t.json")
     assert all(storable(item) for item in items)
-    if lines or ("NaN" not in content and "Infinity" not in content):
+    breaks = ("NaN", "Infinity", "\\ud")  # no JSON, or half of a character: the rest of a list is not read
+    if lines or not any(mark in content for mark in breaks):
         assert items[-1].name == "last.mp4"
