@@ -63,10 +63,10 @@ clean-demo:
 test: $(VENV)/.dev $(LS_VENV)/.installed test-fast test-services
 
 test-fast: $(VENV)/.dev
-	$(RUN) -m pytest -n 2 --dist loadgroup -m "not (services or e2e or browser)"
+	$(RUN) -m pytest -n 2 --dist loadfile -m "not (services or e2e or browser)"
 
 test-services: $(VENV)/.dev $(LS_VENV)/.installed
-	$(RUN) -m pytest -n 2 --dist loadgroup -m "services or e2e or browser"
+	$(RUN) -m pytest -m "services or e2e or browser"
 
 check: $(VENV)/.dev
 	$(VENV)/bin/ruff check .

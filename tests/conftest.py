@@ -18,12 +18,6 @@ hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "repeatabl
 __all__ = ["browser"]  # one for the whole session, wherever it is used
 
 
-def pytest_itemcollected(item: pytest.Item) -> None:
-    """Two processes share the tests by file; all end-to-end tests go to one, for the services that they share."""
-    group = "e2e" if item.get_closest_marker("e2e") else item.nodeid.split("::")[0]
-    item.add_marker(pytest.mark.xdist_group(group))
-
-
 @pytest.fixture(scope="session")
 def django_db_modify_db_settings(django_db_modify_db_settings_parallel_suffix: None) -> None:
     """Every request ends by closing its connection: one kept by a live server's thread would hold the database."""
