@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from multiprocessing import resource_tracker
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -103,6 +104,7 @@ def test_a_decoder_that_goes_wrong_is_a_finding_and_leaves_no_process(
     tmp_path: Path, stage: str, wreck: Any, code: Code
 ) -> None:
     path = constant_clip(tmp_path / "a.mp4", 12)
+    resource_tracker.ensure_running()  # a process of Python's own that stays
     before = set(psutil.Process().children(recursive=True))
     with Wrecked(timeout_s=60, memory_bytes=1024**3) as wrecked:
         wrecked.stage, wrecked.wreck = stage, wreck
