@@ -9,6 +9,7 @@ and clips that start late come out right.  Nothing here imports torch: `FrameRea
 import atexit
 import multiprocessing
 from collections.abc import Iterator
+from concurrent.futures import CancelledError
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ import av
 import av.error
 import numpy as np
 import numpy.typing as npt
+from av.video.reformatter import Interpolation, VideoReformatter
 from pebble import ProcessExpired, ProcessPool
 from PIL import Image
 
@@ -34,6 +36,7 @@ from model_assist.crashchat.errors import (
 from model_assist.crashchat.sizing import target_size
 
 ReaderName = Literal["auto", "pyav", "decord"]
+DecodeMode = Literal["exact", "fast"]
 Pixels = npt.NDArray[np.uint8]
 
 DECORD_CHUNK: Final = 16
@@ -61,6 +64,7 @@ class Frames:
     reader: str
     fps: float
     damaged: int = 0
+    decode: DecodeMode = "exact"
 
 
 @dataclass(frozen=True)
@@ -94,18 +98,23 @@ def read_frames(
     fps: float = 10,
     max_frames: int = 96,
     max_tokens: int | None = None,
+    decode: DecodeMode = "exact",
     reader: ReaderName = "auto",
 ) -> Frames:
     """Sample a clip in this process (see `FrameReader` for the safe way to treat untrusted files).
 
-    With `max_tokens`, frames are resized on the way to the size the model takes under that budget.
+    With `max_tokens`, frames are resized on the way to the size the model takes under that budget: by PIL from
+    the full-size picture, as the published model's own code does ("exact"), or while the colours are converted
+    ("fast": the same frames, slightly other pixels).
     Raises NoVideoStreamError and UndecodableError naming the file, and FileNotFoundError.
     """
     if not Path(path).is_file():
         raise FileNotFoundError(f"no such clip: {path}")
     index = index_frames(path)
     chosen, times_us = sample_indices(index.pts_us, index.duration_us, fps=fps, max_frames=max_frames)
-    if reader == "decord" or (reader == "auto" and index.steady):
+    if decode == "fast" and reader == "decord":
+        raise ValueError("decord reads exactly only: leave the reader to `auto` in fast mode")
+    if decode == "exact" and (reader == "decord" or (reader == "auto" and index.steady)):
         decoded = _Decoded.from_decord(path, index, chosen, max_tokens)
         if decoded is None and reader == "decord":
             raise UndecodableError(f"{path}: decord disagrees with the packet index")
@@ -113,7 +122,7 @@ def read_frames(
         decoded = None
     used = "decord" if decoded is not None else "pyav"
     if decoded is None:
-        decoded = _Decoded.from_pyav(path, index, chosen, max_tokens)
+        decoded = _Decoded.from_pyav(path, index, chosen, max_tokens, decode)
     pts_us = index.pts_us
     return Frames(
         pixels=decoded.pixels,
@@ -126,6 +135,7 @@ def read_frames(
         reader=used,
         fps=fps,
         damaged=sum(a != b for a, b in zip(decoded.indices, chosen, strict=True)),
+        decode=decode,
     )
 
 
@@ -142,24 +152,45 @@ class FrameReader:
         self._pool = _new_pool()
         atexit.register(self.close)  # the interpreter would wait for ever for a child that waits for work
 
+    def begin(
+        self,
+        path: str | Path,
+        *,
+        fps: float = 10,
+        max_frames: int = 96,
+        max_tokens: int | None = None,
+        decode: DecodeMode = "exact",
+    ) -> "PendingFrames":
+        """Start reading a clip and return at once; clips begun are read in the order of the calls.
+
+        timeout_s counts from when the child takes the clip up, not from this call.
+        """
+        options = {"fps": fps, "max_frames": max_frames, "max_tokens": max_tokens, "decode": decode}
+        work = {**options, "reader": self.reader}
+        try:
+            future = self._pool.schedule(read_frames, args=(str(path),), kwargs=work, timeout=self.timeout_s)
+        except (BrokenProcessPool, RuntimeError) as error:
+            self._renew()
+            raise ReaderCrashedError(f"{path}: the reading process cannot start ({error})") from error
+        return PendingFrames(self, str(path), future, self.timeout_s)
+
     def read(
-        self, path: str | Path, *, fps: float = 10, max_frames: int = 96, max_tokens: int | None = None
+        self,
+        path: str | Path,
+        *,
+        fps: float = 10,
+        max_frames: int = 96,
+        max_tokens: int | None = None,
+        decode: DecodeMode = "exact",
     ) -> Frames:
         """Like `read_frames`; also raises FrameTimeoutError and ReaderCrashedError."""
-        options = {"fps": fps, "max_frames": max_frames, "max_tokens": max_tokens, "reader": self.reader}
-        future = self._pool.schedule(read_frames, args=(str(path),), kwargs=options, timeout=self.timeout_s)
-        try:
-            frames: Frames = future.result()
-        except FutureTimeoutError as error:
-            raise FrameTimeoutError(f"{path}: no frames after {self.timeout_s:g} s") from error
-        except ProcessExpired as error:
-            raise ReaderCrashedError(f"{path}: the reading process died ({error})") from error
-        except BrokenProcessPool as error:
-            self.close()
-            self._pool = _new_pool()
-            atexit.register(self.close)
-            raise ReaderCrashedError(f"{path}: the reading process cannot start ({error})") from error
-        return frames
+        options = {"fps": fps, "max_frames": max_frames, "max_tokens": max_tokens}
+        return self.begin(path, **options, decode=decode).result()  # type: ignore[arg-type]
+
+    def _renew(self) -> None:
+        self.close()
+        self._pool = _new_pool()
+        atexit.register(self.close)
 
     def close(self) -> None:
         """Stop the child; running reads are cancelled."""
@@ -175,6 +206,32 @@ class FrameReader:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+class PendingFrames:
+    """A clip being read by a `FrameReader`."""
+
+    def __init__(self, reader: FrameReader, path: str, future: Any, timeout_s: float) -> None:
+        self._reader, self._path, self._future, self._timeout_s = reader, path, future, timeout_s
+
+    def result(self) -> Frames:
+        """Wait for the frames; raises what `FrameReader.read` raises."""
+        try:
+            frames: Frames = self._future.result()
+        except FutureTimeoutError as error:
+            raise FrameTimeoutError(f"{self._path}: no frames after {self._timeout_s:g} s") from error
+        except ProcessExpired as error:
+            raise ReaderCrashedError(f"{self._path}: the reading process died ({error})") from error
+        except CancelledError as error:
+            raise ReaderCrashedError(f"{self._path}: the reader was closed before it was read") from error
+        except BrokenProcessPool as error:
+            self._reader._renew()
+            raise ReaderCrashedError(f"{self._path}: the reading process cannot start ({error})") from error
+        return frames
+
+    def cancel(self) -> None:
+        """Give the clip up; a reading under way is stopped with its child."""
+        self._future.cancel()
 
 
 def _new_pool() -> ProcessPool:
@@ -286,23 +343,39 @@ def _tick(frame: Any) -> int | None:
 
 
 class _Fitter:
-    """Turns decoded RGB arrays upright and to the model's size, and keeps the clip's own size."""
+    """Turns decoded frames upright and to the model's size, and keeps the clip's own size."""
 
     def __init__(self, count: int, max_tokens: int | None) -> None:
         self.count, self.max_tokens = count, max_tokens
         self.width = self.height = 0
+        self._scaler = VideoReformatter()
 
-    def __call__(self, rgb: Pixels, rotation: int = 0) -> Pixels:
-        if rotation:
-            rgb = np.rot90(rgb, rotation // 90)
+    def exact(self, frame: Any) -> Pixels:
+        """A frame at full size in RGB, then PIL's bicubic filter."""
+        rotation = int(frame.rotation or 0)
+        return self(np.rot90(frame.to_ndarray(format="rgb24"), rotation // 90))
+
+    def fast(self, frame: Any) -> Pixels:
+        """Scaled and converted to RGB in one step by swscale's bicubic filter."""
+        turns = int(frame.rotation or 0) // 90
+        self.height, self.width = (frame.height, frame.width)[:: -1 if turns % 2 else 1]
+        rows, columns = self._size()
+        across, down = (rows, columns) if turns % 2 else (columns, rows)
+        small = self._scaler.reformat(frame, across, down, "rgb24", interpolation=Interpolation.BICUBIC)
+        return np.ascontiguousarray(np.rot90(small.to_ndarray(), turns))
+
+    def __call__(self, rgb: Pixels) -> Pixels:
         self.height, self.width = rgb.shape[:2]
-        if self.max_tokens is None:
-            return np.ascontiguousarray(rgb)
-        rows, columns = target_size(self.height, self.width, self.count, max_tokens=self.max_tokens)
+        rows, columns = self._size()
         if (rows, columns) == (self.height, self.width):
             return np.ascontiguousarray(rgb)
         picture = Image.fromarray(np.ascontiguousarray(rgb))
         return np.asarray(picture.resize((columns, rows), Image.Resampling.BICUBIC))
+
+    def _size(self) -> tuple[int, int]:
+        if self.max_tokens is None:
+            return self.height, self.width
+        return target_size(self.height, self.width, self.count, max_tokens=self.max_tokens)
 
 
 @dataclass(frozen=True)
@@ -314,10 +387,16 @@ class _Decoded:
 
     @classmethod
     def from_pyav(
-        cls, path: str | Path, index: FrameIndex, chosen: list[int], max_tokens: int | None
+        cls,
+        path: str | Path,
+        index: FrameIndex,
+        chosen: list[int],
+        max_tokens: int | None,
+        decode: DecodeMode,
     ) -> "_Decoded":
         """The reference reader: decodes from the start and picks frames by presentation time."""
         fit = _Fitter(len(chosen), max_tokens)
+        picture = fit.exact if decode == "exact" else fit.fast
         position = {tick: i for i, tick in enumerate(index.ticks)}
         wanted = sorted(set(chosen))
         found: dict[int, tuple[int, Pixels]] = {}
@@ -332,14 +411,14 @@ class _Decoded:
                         continue
                     while len(found) < len(wanted) and wanted[len(found)] < here:
                         shown = previous or (here, frame)
-                        found[wanted[len(found)]] = (shown[0], fit(*_upright(shown[1])))
+                        found[wanted[len(found)]] = (shown[0], picture(shown[1]))
                     if len(found) < len(wanted) and wanted[len(found)] == here:
-                        found[here] = (here, fit(*_upright(frame)))
+                        found[here] = (here, picture(frame))
                     previous = (here, frame)
                     if len(found) == len(wanted):
                         break
                 while previous is not None and len(found) < len(wanted):
-                    found[wanted[len(found)]] = (previous[0], fit(*_upright(previous[1])))
+                    found[wanted[len(found)]] = (previous[0], picture(previous[1]))
         except av.error.FFmpegError as error:
             raise UndecodableError(f"{path}: {error.strerror or error}") from error
         if not found:
@@ -379,8 +458,3 @@ class _Decoded:
         except (decord.DECORDError, RuntimeError):
             return None
         return cls(np.stack([found[i] for i in chosen]), list(chosen), fit.width, fit.height)
-
-
-def _upright(frame: Any) -> tuple[Pixels, int]:
-    """A frame as RGB with the quarter turns (degrees, counter-clockwise) that its container asks for."""
-    return frame.to_ndarray(format="rgb24"), int(frame.rotation or 0)

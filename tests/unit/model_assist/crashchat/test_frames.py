@@ -172,6 +172,24 @@ def test_the_child_reads_and_passes_errors_on(frame_reader: FrameReader, tmp_pat
         frame_reader.read(tmp_path / "gone.mp4")
 
 
+def test_clips_begun_together_are_read_in_order(frame_reader: FrameReader, tmp_path: Path) -> None:
+    clips = [steady_clip(tmp_path / f"{n}.mp4", frames=n) for n in (10, 20, 30)]
+    pending = [frame_reader.begin(c, max_tokens=160, decode="fast") for c in clips]
+    bad = frame_reader.begin(tmp_path / "gone.mp4")
+    assert [p.result().duration_us for p in pending] == [400_000, 800_000, 1_200_000]
+    assert pending[0].result().decode == "fast"
+    with pytest.raises(FileNotFoundError, match=r"gone\.mp4"):
+        bad.result()
+
+
+def test_fast_decoding_shows_the_same_frames_at_the_same_size(tmp_path: Path) -> None:
+    clip = write_clip(tmp_path / "a.mp4", [i * 40 for i in range(50)], b_frames=2)
+    exact, fast = (read_frames(clip, max_tokens=2000, decode=d) for d in ("exact", "fast"))
+    assert exact.source_indices == fast.source_indices
+    assert exact.pixels.shape == fast.pixels.shape
+    assert np.abs(exact.pixels.astype(int) - fast.pixels).mean() < 4
+
+
 def test_a_hanging_read_is_killed_and_the_next_one_works(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
