@@ -3,13 +3,13 @@
 from crashdesk.accounts.permissions import Action
 from crashdesk.jobs.models import Job
 from crashdesk.jobs.registry import register
-from model_assist.predictions import services
+from model_assist.predictions import outcome
 from model_assist.predictions.models import CasePrediction
 
 
 def gave_up(job: Job) -> None:
     """The job failed for good or was cancelled: the case waits again."""
-    services.give_back(CasePrediction.objects.get(pk=job.args["case_prediction"]))
+    outcome.give_back(CasePrediction.objects.get(pk=job.args["case_prediction"]))
 
 
 register(

@@ -1,30 +1,20 @@
-"""Starting, watching and cancelling prediction runs, and writing what the engine said."""
+"""Starting, watching and cancelling prediction runs."""
 
 from collections.abc import Sequence
-from dataclasses import asdict
-from typing import Any
 
 from django.db import transaction
 from django.db.models import Count, F
-from django.utils import timezone
 
-from annotations.cases.models import Answer, AuthorKind, Case, CaseStatus, Guideline
-from annotations.cases.rules import Said
-from annotations.cases.services import ModelProvenance, add_model_answer
-from annotations.cases.workflow import move
+from annotations.cases.models import Case, CaseStatus, Guideline
 from annotations.corpora.models import Corpus, MediaState
 from crashdesk.accounts.models import User
 from crashdesk.api.errors import Problem
 from crashdesk.audit.services import record
 from crashdesk.jobs.models import Job, JobState
 from crashdesk.jobs.services import cancel_group, enqueue_many
-from model_assist.crashchat.answers import ClipAnswers
 from model_assist.predictions.models import CasePrediction, PredictionRun
 from model_assist.registry.models import ModelVersion
 from model_assist.registry.services import in_use
-
-# These wait for a draft; cases further on get new answers too, but stay where they are.
-WAITING = [CaseStatus.READY, CaseStatus.PREDICTED]
 
 
 @transaction.atomic
@@ -70,62 +60,3 @@ def progress_of(run: PredictionRun) -> dict[str, int]:
 def cancel_run(*, run: PredictionRun, by: User | None) -> int:
     """Stop a run: waiting cases at once, the one in work before its answers are written. Returns how many."""
     return cancel_group(run.group, by=by)
-
-
-@transaction.atomic
-def begin(case_id: int) -> None:
-    """Claim a waiting case for the model; one claimed already, by a killed worker or another run, is left."""
-    case = Case.objects.select_for_update().get(pk=case_id)
-    if case.status in WAITING:
-        move(case, CaseStatus.PREDICTING, by=None)
-
-
-@transaction.atomic
-def give_back(prediction: CasePrediction) -> None:
-    """Undo `begin`: to predicted when an earlier model has spoken, else to ready; not while another run is at it."""
-    case = Case.objects.select_for_update().get(pk=prediction.case_id)
-    if case.status != CaseStatus.PREDICTING:
-        return
-    others = CasePrediction.objects.filter(case=case, predicted_at=None).exclude(pk=prediction.pk)
-    at_work = Job.objects.filter(
-        kind="predict_case", state=JobState.RUNNING,
-        args__case_prediction__in=list(others.values_list("pk", flat=True)),
-    )  # fmt: skip
-    if at_work.exists():
-        return
-    spoken = Answer.objects.filter(case=case, author_kind=AuthorKind.MODEL).exists()
-    move(case, CaseStatus.PREDICTED if spoken else CaseStatus.READY, by=None)
-
-
-@transaction.atomic
-def write(*, prediction: CasePrediction, said: ClipAnswers) -> int:
-    """Write the six answers of a clip, all or none, once; returns how many were new."""
-    case = Case.objects.select_for_update().get(pk=prediction.case_id)
-    version = prediction.run.model_version
-    frames: dict[str, Any] = asdict(said.frames)
-    new = 0
-    for kind, answer in said.answers.items():
-        _, written = add_model_answer(
-            case=case,
-            kind=kind,
-            said=Said(answer.state, answer.value),
-            reason=answer.reason,
-            provenance=ModelProvenance(
-                model_version=version.name,
-                adapter=answer.adapter,
-                prompt_version=answer.prompt_version,
-                raw_text=answer.raw_text,
-                confidence=answer.confidence,
-                confidence_detail=answer.confidence_detail,
-                frames=frames,
-            ),
-        )
-        new += written
-    if case.status == CaseStatus.READY:  # another run that was cancelled gave it back meanwhile
-        move(case, CaseStatus.PREDICTING, by=None)
-    if case.status == CaseStatus.PREDICTING:
-        move(case, CaseStatus.PREDICTED, by=None)
-    CasePrediction.objects.filter(pk=prediction.pk).update(
-        predicted_at=timezone.now(), seconds=sum(said.timings.values())
-    )
-    return new

@@ -8,7 +8,7 @@ from crashdesk.api.errors import Problem
 from crashdesk.jobs.running import Running
 from crashdesk.storage.files import local_path
 from model_assist.crashchat.errors import FrameReadError
-from model_assist.predictions import services
+from model_assist.predictions import outcome
 from model_assist.predictions.engines import engine_for
 from model_assist.predictions.models import CasePrediction
 
@@ -23,7 +23,7 @@ def predict_case(running: Running) -> dict[str, Any]:
     case, media = prediction.case, prediction.case.video.media
     if media is None:
         raise Problem("lacks_media", f"Case {case.pk} has no clip to watch.")
-    services.begin(case.pk)
+    outcome.begin(case.pk)
     prompts = dict(Prompt.objects.filter(guideline_id=case.guideline_id).values_list("kind", "text"))
     engine = engine_for(prediction.run.model_version)
     try:
@@ -37,4 +37,4 @@ def predict_case(running: Running) -> dict[str, Any]:
         )
         raise Problem("frames_unreadable", f"{case.video.name}: {error}") from error
     running.check(fresh=True)
-    return {"new_answers": services.write(prediction=prediction, said=said)}
+    return {"new_answers": outcome.write(prediction=prediction, said=said)}

@@ -14,7 +14,7 @@ from crashdesk.jobs.services import claim_next
 from crashdesk.jobs.tasks import perform
 from model_assist.crashchat.answers import ClipAnswers, FramesUsed, KindAnswer
 from model_assist.crashchat.errors import FrameReadError
-from model_assist.predictions import services, work
+from model_assist.predictions import outcome, services, work
 from model_assist.predictions.models import CasePrediction
 from tests.factories import CRASH, make_case, make_corpus, make_guideline, make_model_version, make_video
 
@@ -88,14 +88,14 @@ def test_doing_a_case_twice_writes_nothing_new(engine: Engine) -> None:
     run_next()
     prediction = CasePrediction.objects.get(run=run)
     said = engine.answer(Path("clip.mp4"), {})
-    assert services.write(prediction=prediction, said=said) == 0
+    assert outcome.write(prediction=prediction, said=said) == 0
     assert Answer.objects.filter(case_id=case_id).count() == 6
 
 
 def test_a_case_claimed_by_a_killed_worker_is_taken_over(engine: Engine) -> None:
     run, (_case_id,) = start()
     case = CasePrediction.objects.get(run=run).case
-    services.begin(case.pk)
+    outcome.begin(case.pk)
     case.refresh_from_db()
     assert case.status == CaseStatus.PREDICTING
     run_next()
@@ -143,7 +143,7 @@ def test_cancelling_a_second_run_leaves_the_first_ones_claim_alone(engine: Engin
     second = services.start_run(corpus=run.corpus, guideline=run.guideline, by=lead)
     first_job = claim_next("gpu")
     assert first_job is not None
-    services.begin(case_id)
+    outcome.begin(case_id)
     assert services.cancel_run(run=second, by=lead) == 1
     case.refresh_from_db()
     assert case.status == CaseStatus.PREDICTING
