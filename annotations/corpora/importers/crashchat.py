@@ -10,9 +10,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 
-import ijson
-
-from annotations.corpora.importers.json_stream import Guarded, Unreadable
+from annotations.corpora.importers.json_stream import Unreadable, json_rows
 from annotations.corpora.importers.reading import Format, Reading
 from annotations.corpora.importers.rows import (
     KINDS,
@@ -29,8 +27,6 @@ from annotations.corpora.importers.rows import (
 )
 
 VIDEO_TOKEN: Final = "<video>"
-BUFFER: Final = 1 << 18
-"""Bytes read at a time: with the parser's own 64 KiB its restarts take longer than the parsing."""
 
 # In this order: "crash_localization" is also the end of "pre_crash_localization".
 _KIND_IN_NAME: Final = (
@@ -140,34 +136,12 @@ def prompts(reading: Reading) -> dict[str, str]:
 
 def read_stream(stream: BinaryIO, *, file: str, kind: str) -> Iterator[VideoRow | Rejection]:
     """The rows of one file. A second row for a clip is rejected; broken JSON ends the file with a rejection."""
-    _skip_byte_order_mark(stream)
-    if (first := _first_character(stream)) != b"[":
-        found = f"it begins with {first.decode(errors='replace')!r}" if first else "it is empty"
-        yield Rejection(file, None, "", f"not a JSON list of rows: {found}", kind=kind)
-        return
     answered: dict[str, int] = {}
-    records = ijson.items(Guarded(stream), "item", use_float=False, buf_size=BUFFER)
-    row = 0
-    while True:
-        try:
-            record = next(records)
-        except StopIteration:
-            return
-        except (ijson.JSONError, Unreadable, UnicodeDecodeError, ArithmeticError) as error:
-            yield Rejection(
-                file, row + 1, "", f"the JSON breaks here, the rest is not read: {_why(error)}", kind=kind
-            )
-            return
-        row += 1
-        yield _read_row(record, file=file, row=row, kind=kind, answered=answered)
-
-
-def _why(error: Exception) -> str:
-    """The parser's first line; the C parser hands over bytes."""
-    text = error.args[0] if error.args else error
-    if isinstance(text, bytes):
-        text = text.decode(errors="replace")
-    return str(text).strip().split("\n")[0][:200]
+    try:
+        for row, _, record in json_rows(stream, opening=b"[", what="list of rows"):
+            yield _read_row(record, file=file, row=row, kind=kind, answered=answered)
+    except Unreadable as error:
+        yield Rejection(file, error.row, "", error.reason, kind=kind)
 
 
 def _read_row(
@@ -230,20 +204,6 @@ def _turns(conversations: Any) -> tuple[str, str]:
     if not prompt:
         raise BadField("conversations", "the question is empty")
     return prompt, texts[1]
-
-
-def _skip_byte_order_mark(stream: BinaryIO) -> None:
-    if stream.read(3) != b"\xef\xbb\xbf":
-        stream.seek(0)
-
-
-def _first_character(stream: BinaryIO) -> bytes:
-    """The first byte that is not white space; the stream is left where it was."""
-    start = stream.tell()
-    while (first := stream.read(1)) in (b" ", b"\t", b"\r", b"\n"):
-        pass
-    stream.seek(start)
-    return first
 
 
 FORMAT = Format(

@@ -15,6 +15,8 @@ import ijson
 
 from annotations.corpora.importers.rows import BadField, Rejection
 
+BUFFER: Final = 1 << 18
+"""Bytes read at a time: with the parser's own 64 KiB its restarts take longer than the parsing."""
 MAX_DEPTH: Final = 32
 MAX_DIGITS: Final = 1000
 MAX_ROW_BYTES: Final = 64 * 1024 * 1024
@@ -28,7 +30,11 @@ _MAX_EXPONENT: Final = 400
 
 
 class Unreadable(ValueError):
-    """The JSON cannot be read on from here."""
+    """The file cannot be read on from here. `row` (from 1): where it breaks, None for the whole file."""
+
+    def __init__(self, reason: str, row: int | None = None) -> None:
+        super().__init__(reason)
+        self.reason, self.row = reason, row
 
 
 class Guarded:
@@ -79,12 +85,12 @@ def entries(stream: BinaryIO, *, file: str) -> Iterator[tuple[int, str, Any] | R
 
     A key that occurs twice comes twice. Values are plain: see `plain`; one that is not is a BadField in its place.
     """
-    yield from _rows(stream, file=file, opening=b"{", what="object")
+    yield from _plain_rows(stream, file=file, opening=b"{", what="object")
 
 
 def items(stream: BinaryIO, *, file: str) -> Iterator[tuple[int, Any] | Rejection]:
     """The items of a JSON list as (row from 1, value); else like `entries`."""
-    for found in _rows(stream, file=file, opening=b"[", what="list"):
+    for found in _plain_rows(stream, file=file, opening=b"[", what="list"):
         yield found if isinstance(found, Rejection) else (found[0], found[2])
 
 
@@ -104,19 +110,23 @@ def plain(value: Any) -> Any:
     return value
 
 
-def _rows(
-    stream: BinaryIO, *, file: str, opening: bytes, what: str
-) -> Iterator[tuple[int, str, Any] | Rejection]:
+def json_rows(
+    stream: BinaryIO, *, opening: bytes, what: str, empty: str = "it is empty"
+) -> Iterator[tuple[int, str, Any]]:
+    """The items of a JSON list (`opening` b"[", every key "") or the entries of an object (b"{"), with their keys.
+
+    As (row from 1, key, value), one in memory at a time; numbers with a point or an exponent are Decimal. Unreadable
+    where it breaks, and when the file is no `what`; `empty` says how one without anything is spoken of.
+    """
     first = _first_character(stream)
     if first != opening:
-        found = f"it begins with {first.decode(errors='replace')!r}" if first else "it is empty"
-        yield Rejection(file, None, "", f"not a JSON {what}: {found}")
-        return
+        found = f"it begins with {first.decode(errors='replace')!r}" if first else empty
+        raise Unreadable(f"not a JSON {what}: {found}")
     guarded = Guarded(stream)
-    found_rows: Iterator[Any] = (
-        ijson.kvitems(guarded, "")
+    found_rows: Iterator[tuple[str, Any]] = (
+        ijson.kvitems(guarded, "", buf_size=BUFFER)
         if opening == b"{"
-        else (("", value) for value in ijson.items(guarded, "item"))
+        else (("", value) for value in ijson.items(guarded, "item", buf_size=BUFFER))
     )
     row = 0
     while True:
@@ -124,14 +134,24 @@ def _rows(
             key, value = next(found_rows)
         except StopIteration:
             return
-        except (ijson.JSONError, Unreadable, UnicodeDecodeError, ArithmeticError) as error:
-            yield Rejection(file, row + 1, "", f"the JSON breaks here, the rest is not read: {_why(error)}")
-            return
+        except (ijson.JSONError, Unreadable, UnicodeDecodeError, ArithmeticError, RecursionError) as error:
+            reason = f"the JSON breaks here, the rest is not read: {_why(error)}"
+            raise Unreadable(reason, row + 1) from error
         row += 1
-        try:
-            yield row, key, plain(value)
-        except BadField as problem:
-            yield row, key, problem
+        yield row, key, value
+
+
+def _plain_rows(
+    stream: BinaryIO, *, file: str, opening: bytes, what: str
+) -> Iterator[tuple[int, str, Any] | Rejection]:
+    try:
+        for row, key, value in json_rows(stream, opening=opening, what=what):
+            try:
+                yield row, key, plain(value)
+            except BadField as problem:
+                yield row, key, problem
+    except Unreadable as error:
+        yield Rejection(file, error.row, "", error.reason)
 
 
 def _why(error: Exception) -> str:
@@ -146,7 +166,9 @@ def _why(error: Exception) -> str:
 
 def _first_character(stream: BinaryIO) -> bytes:
     """The first byte that is neither byte order mark nor white space; the stream is left before it."""
-    start = len(_MARK) if stream.read(len(_MARK)) == _MARK else 0
+    start = stream.tell()
+    if stream.read(len(_MARK)) == _MARK:
+        start += len(_MARK)
     stream.seek(start)
     while (first := stream.read(1)) and first in _WHITE:
         start += 1

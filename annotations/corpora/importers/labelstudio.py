@@ -99,8 +99,6 @@ def read(reading: Reading) -> Iterator[VideoRow | Rejection]:
 
 def read_stream(stream: BinaryIO, *, taker: "Taker") -> Iterator[VideoRow | Rejection]:
     """The videos of one export, a task in memory at a time. Broken JSON ends the file with a rejection."""
-    if stream.read(3) != b"\xef\xbb\xbf":
-        stream.seek(0)
     newest: tuple[int, Any] | None = None
     count, broken = 0, None
     try:

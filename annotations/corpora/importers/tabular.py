@@ -14,9 +14,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, BinaryIO, Final, Literal
 
-import ijson
-
-from annotations.corpora.importers.json_stream import Guarded
+from annotations.corpora.importers.json_stream import Unreadable, json_rows
 from annotations.corpora.importers.rows import BadField, Rejection
 
 DELIMITERS: Final = (",", ";", "\t", "|")
@@ -206,27 +204,13 @@ def _json_list(stream: BinaryIO) -> Iterator[Row | BadRow]:
 
 def json_items(stream: BinaryIO) -> Iterator[tuple[int, Any]]:
     """The items of a JSON list with their places from 1, one in memory at a time; TableError where it breaks."""
-    start = stream.tell()
-    while (first := stream.read(1)) in (b" ", b"\t", b"\r", b"\n"):
-        pass
-    stream.seek(start)
-    if first != b"[":
-        found = f"it begins with {first.decode(errors='replace')!r}" if first else "the file is empty"
-        raise TableError(f"not a JSON list of rows: {found}")
-    items, number = ijson.items(Guarded(stream), "item", use_float=False), 0
-    while True:
-        try:
-            record = next(items)
-        except StopIteration:
-            return
-        except (ijson.JSONError, ValueError, ArithmeticError, RecursionError) as error:
-            why = error.args[0] if error.args else error
-            why = why.decode(errors="replace") if isinstance(why, bytes) else str(why)
-            first_line = printable(why.strip().split("\n")[0][:200])
-            reason = f"the JSON breaks here, the rest is not read: {first_line}"
-            raise TableError(reason, number + 1) from error
-        number += 1
-        yield number, record
+    try:
+        for number, _, item in json_rows(
+            stream, opening=b"[", what="list of rows", empty="the file is empty"
+        ):
+            yield number, item
+    except Unreadable as error:
+        raise TableError(error.reason, error.row) from error
 
 
 def printable(text: str) -> str:
