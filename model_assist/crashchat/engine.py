@@ -1,7 +1,8 @@
 """Six answers about one clip: frames, features, prefixes, gated questions, answers with their evidence."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -10,7 +11,8 @@ import torch
 from model_assist.crashchat import kinds as k
 from model_assist.crashchat.answers import ClipAnswers, FramesUsed, KindAnswer
 from model_assist.crashchat.confidence import confidence
-from model_assist.crashchat.errors import AdapterError
+from model_assist.crashchat.errors import AdapterError, CrashChatError, FrameReadError
+from model_assist.crashchat.features import FeatureStore
 from model_assist.crashchat.frames import Frames
 from model_assist.crashchat.model import LoadedModel
 from model_assist.crashchat.parsing import parse_answer
@@ -21,6 +23,16 @@ from model_assist.crashchat.settings import EngineSettings
 from model_assist.crashchat.sizing import PATCH
 
 CUT_OFF: Final = "the answer was cut off at the token limit"
+
+
+@dataclass(frozen=True)
+class ClipRequest:
+    """One clip to answer.  features_key: under which the feature store knows it, None to leave it out."""
+
+    path: str | Path
+    prompts: Mapping[str, str] | None = None
+    kinds: Sequence[str] = k.ALL
+    features_key: str | None = None
 
 
 class ClipReader(Protocol):
@@ -36,8 +48,16 @@ class Engine:
     AdapterError otherwise.
     """
 
-    def __init__(self, loaded: LoadedModel, *, settings: EngineSettings, frame_reader: ClipReader) -> None:
+    def __init__(
+        self,
+        loaded: LoadedModel,
+        *,
+        settings: EngineSettings,
+        frame_reader: ClipReader,
+        features: FeatureStore | None = None,
+    ) -> None:
         self.loaded = loaded
+        self.feature_store = features
         self.settings = settings
         self.frame_reader = frame_reader
         self.watch = Watch.of(loaded.tokenizer)
@@ -45,6 +65,21 @@ class Engine:
             missing = sorted({settings.routing[kind] for kind in k.ALL} - set(loaded.adapters))
             if missing:
                 raise AdapterError(f"routed to but not loaded: {', '.join(missing)}")
+
+    def answer_many(
+        self, requests: Iterable[ClipRequest]
+    ) -> Iterator[tuple[int, ClipAnswers | CrashChatError]]:
+        """Yield (position, answers or the reason why there are none) of every request, as clips get done.
+
+        `requests` is read lazily, never more than two batches ahead; positions count from 0 in its order.
+        """
+        for position, request in enumerate(requests):
+            try:
+                yield position, self.answer(request.path, request.prompts, request.kinds)
+            except CrashChatError as error:
+                yield position, error
+            except (OSError, ValueError) as error:
+                yield position, FrameReadError(f"{request.path}: {error}")
 
     @torch.inference_mode()
     def answer(

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Final, Self
+from typing import Any, Final, Literal, Self
 
 from model_assist.crashchat import kinds as k
 from model_assist.crashchat.errors import CrashChatError, ModelLoadError
@@ -38,6 +38,10 @@ class EngineSettings:
     max_tokens: visual token budget of a whole clip (10240 in training; the published evaluation used 16384).
     max_new_tokens: limit per kind.  routing: adapter per kind.  gate_localisation: ask the two localisation
     kinds only when recognition says yes.  prefill_chunk: tokens per prefill step, None for all at once.
+    clips_per_batch: clips answered together (halved when memory runs out).  decode: "exact" gives the published
+    pixels bit for bit, "fast" scales while decoding.  agreement_samples: extra sampled answers per question, at
+    agreement_temperature and reproducible from agreement_seed, whose agreement with the greedy answer is
+    recorded; 0 samples nothing.
     """
 
     fps: float = 10.0
@@ -47,10 +51,21 @@ class EngineSettings:
     routing: Mapping[str, str] = field(default_factory=lambda: dict(DEFAULT_ROUTING))
     gate_localisation: bool = True
     prefill_chunk: int | None = None
+    clips_per_batch: int = 4
+    decode: Literal["exact", "fast"] = "exact"
+    agreement_samples: int = 0
+    agreement_temperature: float = 0.7
+    agreement_seed: int = 0
 
     def __post_init__(self) -> None:
         if self.fps <= 0 or self.max_frames < 1 or self.max_tokens < 1:
             raise ValueError("fps, max_frames and max_tokens must be positive")
+        if self.clips_per_batch < 1 or (self.prefill_chunk is not None and self.prefill_chunk < 1):
+            raise ValueError("clips_per_batch and prefill_chunk must be positive")
+        if self.decode not in ("exact", "fast"):
+            raise ValueError(f"decode must be exact or fast, not {self.decode!r}")
+        if self.agreement_samples < 0 or self.agreement_temperature <= 0:
+            raise ValueError("agreement_samples must not be negative, agreement_temperature must be positive")
         for kind in (*self.max_new_tokens, *self.routing):
             k.check_kind(kind)
         if any(n < 1 for n in self.max_new_tokens.values()):
