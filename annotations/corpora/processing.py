@@ -1,17 +1,15 @@
 """What is done to each clip once: probed, made ready for browsers, and settled as ready or unusable."""
 
-import threading
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final
 
-from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
+from annotations.corpora.decoding import decoding_child
 from annotations.corpora.media.examine import Examined, examine
 from annotations.corpora.media.findings import Code
-from annotations.corpora.media.isolate import Isolated
 from annotations.corpora.media.probe import Probe
 from annotations.corpora.media.render import PROXY, STORYBOARD, THUMBNAIL, Rendered
 from annotations.corpora.media_store import PROCESSING_FAILED
@@ -37,26 +35,13 @@ def process_media(media_id: int, *, last_try: bool = True) -> Media:
     if media.state != MediaState.PENDING:
         return media
     with TemporaryDirectory(prefix="crashdesk-media-") as folder, local_path(media.storage_name) as path:
-        seen = examine(_child(), path, Path(folder))
+        seen = examine(decoding_child(), path, Path(folder))
         ended = [found.message for found in seen.findings if found.code in ENDED]
         if ended and not last_try:
             raise ReaderEnded(ended[0])
         if seen.made is not None:
             _keep(media, path, Path(folder), seen.clip, seen.made)
     return _settle(media, seen)
-
-
-_threads = threading.local()
-
-
-def _child() -> Isolated:
-    """This thread's own decoding child, kept from clip to clip because starting one takes longer than a probe."""
-    if not hasattr(_threads, "child"):
-        _threads.child = Isolated(
-            timeout_s=settings.MEDIA_TIMEOUT_SECONDS, memory_bytes=settings.MEDIA_MEMORY_MB * 1024 * 1024
-        )
-    child: Isolated = _threads.child
-    return child
 
 
 def _keep(media: Media, path: Path, folder: Path, clip: Probe, made: Rendered) -> None:

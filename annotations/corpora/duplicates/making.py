@@ -1,22 +1,19 @@
 """Fingerprints of media: made in a child process that can be killed."""
 
-import threading
 from typing import Any, Final
 
-from django.conf import settings
 from django.utils import timezone
 
+from annotations.corpora.decoding import decoding_child
 from annotations.corpora.duplicates import METHOD
 from annotations.corpora.duplicates.fingerprint import make_fingerprint
 from annotations.corpora.duplicates.queueing import search_new_when_made
 from annotations.corpora.media.findings import MediaError
-from annotations.corpora.media.isolate import Isolated
 from annotations.corpora.models import Fingerprint, Media, MediaState, Severity, Video, VideoFinding
 from crashdesk.jobs.running import Running
 from crashdesk.storage.files import local_path
 
 NO_FINGERPRINT: Final = "no_fingerprint"
-_threads = threading.local()
 
 
 def fingerprint_work(running: Running) -> dict[str, Any]:
@@ -40,7 +37,7 @@ def make_for(media_id: int) -> bool:
         return True
     try:
         with local_path(media.storage_name) as path:
-            data = _child().call(make_fingerprint, path, media.times)
+            data = decoding_child().call(make_fingerprint, path, media.times)
     except MediaError as error:
         _note(media, error)
         return False
@@ -48,16 +45,6 @@ def make_for(media_id: int) -> bool:
     Fingerprint.objects.update_or_create(media=media, defaults=made)
     VideoFinding.objects.filter(video__media=media, code=NO_FINGERPRINT).delete()
     return True
-
-
-def _child() -> Isolated:
-    """This thread's own decoding child, kept from clip to clip because starting one takes longer than a clip."""
-    if not hasattr(_threads, "child"):
-        _threads.child = Isolated(
-            timeout_s=settings.MEDIA_TIMEOUT_SECONDS, memory_bytes=settings.MEDIA_MEMORY_MB * 1024 * 1024
-        )
-    child: Isolated = _threads.child
-    return child
 
 
 def _note(media: Media, error: MediaError) -> None:
