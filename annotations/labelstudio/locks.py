@@ -1,23 +1,13 @@
-"""One at a time, across processes: PostgreSQL advisory locks held by this thread's connection."""
+"""The locks of polls and pushes."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 
-from django.db import connection
+from crashdesk import locks
 
 SPACE = 0x4C53  # keeps these locks apart from anybody else's
 POLL = 0
 
 
-@contextmanager
-def only_one(number: int) -> Iterator[bool]:
+def only_one(number: int) -> AbstractContextManager[bool]:
     """Whether this thread got lock `number`; it is given back at the end of the block, or with the connection."""
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_try_advisory_lock(%s, %s)", [SPACE, number])
-        held = bool(cursor.fetchone()[0])
-    try:
-        yield held
-    finally:
-        if held:
-            with connection.cursor() as cursor:
-                cursor.execute("SELECT pg_advisory_unlock(%s, %s)", [SPACE, number])
+    return locks.only_one(SPACE, number)
