@@ -101,12 +101,7 @@ def decode_frames(container: InputContainer, stream: VideoStream, log: DecodeLog
     stream.codec_context.thread_count = _DECODER_THREADS
     for packet in _packets(container, stream, log):
         index = len(log.packets)
-        if not log.packets and not log.discarded:
-            log.starts_with_key = packet.is_keyframe
-        if packet.is_discard:
-            log.discarded += 1
-        else:
-            log.packets.append((packet.pts, packet.is_keyframe))
+        _note_packet(log, packet)
         if packet.is_corrupt:
             _note_error(log, index, "packet flagged as damaged")
             continue
@@ -142,14 +137,9 @@ def read_packets(container: InputContainer, stream: VideoStream, log: DecodeLog)
     first: VideoFrame | None = None
     last = None
     for packet in _packets(container, stream, log):
-        if not log.packets and not log.discarded:
-            log.starts_with_key = packet.is_keyframe
-        if packet.is_discard:
-            log.discarded += 1
-        else:
-            log.packets.append((packet.pts, packet.is_keyframe))
-            if packet.pts is not None and (last is None or packet.pts > last):
-                last, log.last_frame_ticks = packet.pts, packet.duration or 0
+        _note_packet(log, packet)
+        if not packet.is_discard and packet.pts is not None and (last is None or packet.pts > last):
+            last, log.last_frame_ticks = packet.pts, packet.duration or 0
         if packet.is_corrupt:
             _note_error(log, len(log.packets) - 1, "packet flagged as damaged")
         elif first is None and not log.errors:
@@ -235,6 +225,15 @@ def _sound(frames: list[VideoFrame], log: DecodeLog) -> Iterator[VideoFrame]:
             log.rotation = round(frame.rotation / 90) % 4 * 90
         log.frames += 1
         yield frame
+
+
+def _note_packet(log: DecodeLog, packet: "av.packet.Packet[VideoStream]") -> None:
+    if not log.packets and not log.discarded:
+        log.starts_with_key = packet.is_keyframe
+    if packet.is_discard:
+        log.discarded += 1
+    else:
+        log.packets.append((packet.pts, packet.is_keyframe))
 
 
 def _note_error(log: DecodeLog, packet: int, error: av.FFmpegError | str) -> None:
