@@ -133,7 +133,7 @@ class _Intake:
     def take(self, rows: list[VideoRow], reading: Reading) -> None:
         """Store the clips that have bytes, then write videos, cases, answers and the rows as they stood."""
         assert self.guideline is not None
-        taken, stored, rejected = self.store_clips(rows)
+        taken, stored, rejected = self.store_clips(rows, reading)
         with transaction.atomic():
             cases = take_rows(
                 taken, corpus=self.run.corpus, guideline=self.guideline, stored=stored, tally=self.tally,
@@ -161,7 +161,9 @@ class _Intake:
             take_absences(batch, spoilt=self.spoilt, tally=self.tally)
             self.progress(1, 1, "absent times")
 
-    def store_clips(self, rows: list[VideoRow]) -> tuple[list[VideoRow], dict[str, Stored], list[Rejection]]:
+    def store_clips(
+        self, rows: list[VideoRow], reading: Reading
+    ) -> tuple[list[VideoRow], dict[str, Stored], list[Rejection]]:
         """Put the rows' bytes into the store: (rows to take, stored by name, rows whose bytes cannot be had)."""
         names = [row.name for row in rows if row.path is not None]
         before = dict(
@@ -173,6 +175,7 @@ class _Intake:
         for row in rows:
             if row.path is not None:
                 try:
+                    reading.check_inside(row.path)
                     clip = store(row.path)
                 except (OSError, ContentChanged) as error:
                     reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import BinaryIO, Final, TypeVar
 
 from annotations.corpora.importers.json_stream import Unreadable
-from annotations.corpora.importers.reading import Reading
+from annotations.corpora.importers.reading import Reading, unreadable
 from annotations.corpora.importers.rows import BadField, Rejection, VideoRow
 
 LONGEST_LINE: Final = 1 << 16
@@ -56,7 +56,7 @@ def each(
             with reading.open(path) as stream:
                 yield from read(stream, name, path)
         except OSError as error:
-            yield Rejection(name, None, "", f"cannot be read: {error.strerror or type(error).__name__}")
+            yield unreadable(name, error)
 
 
 def expect(reading: Reading, files: list[Path]) -> None:

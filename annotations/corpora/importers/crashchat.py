@@ -6,12 +6,13 @@ one row; a bad row is a rejection and the reading goes on.
 
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 
 from annotations.corpora.importers.json_stream import Unreadable, json_rows
-from annotations.corpora.importers.reading import Format, Reading
+from annotations.corpora.importers.reading import Format, Reading, files_at, unreadable
 from annotations.corpora.importers.rows import (
     KINDS,
     MAX_RECORDING,
@@ -75,7 +76,7 @@ def recording_of(name: str) -> tuple[str, str]:
 
 def files_of(path: Path) -> list[Path]:
     """The JSON files to read: `path` itself, or all below the folder, sorted by name."""
-    return [path] if path.is_file() else sorted(p for p in path.rglob("*.json") if p.is_file())
+    return files_at(path, lambda file: file.suffix == ".json")
 
 
 def seconds_to_us(text: str) -> int:
@@ -112,12 +113,17 @@ def read(reading: Reading) -> Iterator[VideoRow | Rejection]:
     reading.expect(files)
     for file in files:
         name, kind = reading.name_of(file), kind_of(file.name)
-        with reading.open(file) as stream:
-            if kind is None:
-                known = ", ".join(KINDS)
-                yield Rejection(name, None, "", f"the file name tells no kind of question (one of {known})")
-            else:
-                yield from read_stream(stream, file=name, kind=kind)
+        try:
+            with reading.open(file) as stream:
+                if kind is None:
+                    known = ", ".join(KINDS)
+                    yield Rejection(
+                        name, None, "", f"the file name tells no kind of question (one of {known})"
+                    )
+                else:
+                    yield from read_stream(stream, file=name, kind=kind)
+        except OSError as error:
+            yield unreadable(name, error)
 
 
 def prompts(reading: Reading) -> dict[str, str]:
@@ -126,11 +132,10 @@ def prompts(reading: Reading) -> dict[str, str]:
     for file in files_of(reading.path):
         kind = kind_of(file.name)
         if kind is not None and kind not in found:
-            with reading.open(file) as stream:
+            with suppress(OSError), reading.open(file) as stream:  # `read` will name it
                 rows = read_stream(stream, file=reading.name_of(file), kind=kind)
-                row = next((row for row in rows if isinstance(row, VideoRow)), None)
-            if row is not None:
-                found[kind] = row.answers[0].prompt
+                if row := next((row for row in rows if isinstance(row, VideoRow)), None):
+                    found[kind] = row.answers[0].prompt
     return found
 
 

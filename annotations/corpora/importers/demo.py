@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 
-from annotations.corpora.importers.reading import Format, Reading
+from annotations.corpora.importers.reading import Format, Reading, unreadable
 from annotations.corpora.importers.rows import (
     MAX_RECORDING,
     MAX_SOURCE,
@@ -40,8 +40,11 @@ def read(reading: Reading) -> Iterator[VideoRow | Rejection]:
     if not manifest.is_file():
         raise Problem("import_path_missing", f"There is no {manifest.name} in {reading.path}.")
     reading.expect([manifest])
-    with reading.open(manifest) as stream:
-        yield from read_stream(stream, file=manifest.name, folder=manifest.parent)
+    try:
+        with reading.open(manifest) as stream:
+            yield from read_stream(stream, file=manifest.name, folder=manifest.parent)
+    except OSError as error:
+        yield unreadable(manifest.name, error)
 
 
 def read_stream(stream: BinaryIO, *, file: str, folder: Path) -> Iterator[VideoRow | Rejection]:

@@ -28,7 +28,7 @@ from typing import Any, BinaryIO, Final
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from annotations.corpora.importers.places import CLIP_SUFFIXES
-from annotations.corpora.importers.reading import Format, Reading
+from annotations.corpora.importers.reading import Format, Reading, files_at, unreadable
 from annotations.corpora.importers.rows import (
     KINDS,
     MAX_NAME,
@@ -43,7 +43,7 @@ from annotations.corpora.importers.rows import (
     checked_text,
     kept_record,
 )
-from annotations.corpora.importers.tabular import TableError, json_items, plain, printable, unreadable
+from annotations.corpora.importers.tabular import TableError, json_items, plain, printable
 from annotations.corpora.importers.times import frame_of, frame_us, rate_of
 
 MAX_URL: Final = 2000
@@ -66,7 +66,7 @@ _UPLOAD = re.compile(r"[0-9a-f]{8}-(?=.)")
 
 def files_of(path: Path) -> list[Path]:
     """The exports to read: `path` itself, or all JSON files below the folder, sorted by name."""
-    return [path] if path.is_file() else sorted(p for p in path.rglob("*.json") if p.is_file())
+    return files_at(path, lambda file: file.suffix == ".json")
 
 
 def read(reading: Reading) -> Iterator[VideoRow | Rejection]:

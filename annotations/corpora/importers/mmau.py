@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from annotations.corpora.importers.places import CLIP_SUFFIXES
-from annotations.corpora.importers.reading import Format, Reading
+from annotations.corpora.importers.reading import Format, Reading, files_at, unreadable
 from annotations.corpora.importers.rows import (
     BadField,
     GivenAnswer,
@@ -37,7 +37,7 @@ from annotations.corpora.importers.rows import (
     kept_record,
 )
 from annotations.corpora.importers.spreadsheet import Cell, Sheet, open_sheets
-from annotations.corpora.importers.tabular import TableError, cell_text, unreadable
+from annotations.corpora.importers.tabular import TableError, cell_text
 from annotations.corpora.importers.times import frame_of, frame_us, rate_of
 
 SOURCES: Final = {"cap": "MM-AU-CAP", "dada": "MM-AU-DADA"}
@@ -124,9 +124,7 @@ class Rates:
 
 def files_of(path: Path) -> list[Path]:
     """The workbooks to read: `path` itself, or all below the folder, sorted by name."""
-    if path.is_file():
-        return [path]
-    return sorted(p for p in path.rglob("*") if p.suffix.lower() in _SUFFIXES and p.is_file())
+    return files_at(path, lambda file: file.suffix.lower() in _SUFFIXES)
 
 
 def part_of(file: Path, option: Any = None) -> str | None:
@@ -156,6 +154,7 @@ def read(reading: Reading) -> Iterator[VideoRow | Rejection]:
     for file in files:
         reading.message, before = reading.name_of(file), reading.done
         try:
+            reading.check_inside(file)
             yield from _read_workbook(file, reading, rates, clips)
         except TableError as error:
             yield Rejection(reading.message, error.line, "", error.reason)

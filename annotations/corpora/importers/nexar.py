@@ -25,7 +25,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from annotations.corpora.importers.reading import Format, Reading
+from annotations.corpora.importers.reading import Format, Reading, files_at, unreadable
 from annotations.corpora.importers.rows import (
     BadField,
     GivenAnswer,
@@ -35,7 +35,7 @@ from annotations.corpora.importers.rows import (
     checked_name,
     kept_record,
 )
-from annotations.corpora.importers.tabular import BadRow, Row, TableError, cell_text, read_rows, unreadable
+from annotations.corpora.importers.tabular import BadRow, Row, TableError, cell_text, read_rows
 from annotations.corpora.importers.times import time_us
 
 SOURCE: Final = "Nexar"
@@ -57,7 +57,7 @@ _EMPTY: Final = ("", "nan", "none", "null")
 
 def files_of(path: Path) -> list[Path]:
     """The tables to read: `path` itself, or the CSV files below the folder, sorted by name."""
-    return [path] if path.is_file() else sorted(p for p in path.rglob("*.csv") if p.is_file())
+    return files_at(path, lambda file: file.suffix == ".csv")
 
 
 def read(reading: Reading) -> Iterator[VideoRow | Rejection]:
@@ -89,6 +89,7 @@ def _crops(file: Path, reading: Reading) -> Generator[Rejection, None, dict[str,
     name = reading.name_of(file)
     found: dict[str, str] = {}
     try:
+        reading.check_inside(file)
         with file.open("rb") as stream:
             for row in read_rows(stream, "delimited"):
                 if isinstance(row, BadRow):
@@ -132,6 +133,7 @@ def _read_file(
         positives=positives,
     )
     try:
+        reading.check_inside(file)
         if not taker.label:
             with file.open("rb") as stream:
                 taker.times_tell = _has_event_times(stream)

@@ -1,8 +1,11 @@
 """What a reader of somebody's files is given, and what it tells on the way: files, options, and how far it is."""
 
+import errno
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -32,6 +35,21 @@ class Reading:
         """The folder whose clips are meant: the path itself, or the one the file lies in."""
         return self.path if self.path.is_dir() else self.path.parent
 
+    @cached_property
+    def _real_root(self) -> str:
+        return os.path.realpath(self.root)
+
+    def check_inside(self, file: Path) -> None:
+        """OSError when the file is a link, or lies behind one, that leads outside of the folder that is imported.
+
+        The path that the import itself names was checked when the import was asked for.
+        """
+        if file == self.path:
+            return
+        real = os.path.realpath(file)
+        if os.path.commonpath([real, self._real_root]) != self._real_root:
+            raise OSError(errno.EPERM, "it is a link that leads outside of the imported folder")
+
     def expect(self, files: list[Path]) -> None:
         """Tell which files will be read, so that the total is known."""
         self.total = sum(file.stat().st_size for file in files)
@@ -42,7 +60,8 @@ class Reading:
 
     @contextmanager
     def open(self, file: Path) -> Iterator[BinaryIO]:
-        """A file's bytes; how far the reading is follows its position."""
+        """A file's bytes; how far the reading is follows its position. OSError as `check_inside`."""
+        self.check_inside(file)
         with file.open("rb") as stream:
             self._stream, self._before = stream, self.done
             self.message = self.name_of(file)
@@ -56,6 +75,16 @@ class Reading:
     def position(self) -> int:
         """Bytes (or rows) read so far."""
         return self.done if self._stream is None else self._before + self._stream.tell()
+
+
+def files_at(path: Path, is_wanted: Callable[[Path], bool]) -> list[Path]:
+    """The files to read: `path` itself, whatever it is called, or the wanted ones below the folder, sorted by name."""
+    return [path] if path.is_file() else sorted(p for p in path.rglob("*") if is_wanted(p) and p.is_file())
+
+
+def unreadable(file: str, error: OSError) -> Rejection:
+    """The rejection of a file that the machine does not hand out."""
+    return Rejection(file, None, "", f"cannot be read: {error.strerror or error}")
 
 
 Read = Callable[[Reading], Iterator[VideoRow | Rejection]]

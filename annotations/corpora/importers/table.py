@@ -22,7 +22,7 @@ from annotations.corpora.importers.column_mapping import (
     missing_columns,
     parse_mapping,
 )
-from annotations.corpora.importers.reading import Format, Reading
+from annotations.corpora.importers.reading import Format, Reading, files_at, unreadable
 from annotations.corpora.importers.rows import (
     MAX_NAME,
     MAX_RECORDING,
@@ -44,7 +44,6 @@ from annotations.corpora.importers.tabular import (
     kind_of,
     plain,
     read_rows,
-    unreadable,
 )
 from annotations.corpora.importers.times import frame_of, frame_us, rate_of, time_us
 
@@ -56,9 +55,7 @@ _SCHEMES: Final = ("http", "https", "s3")
 
 def files_of(path: Path) -> list[Path]:
     """The tables to read: `path` itself, or all below the folder, sorted by name."""
-    if path.is_file():
-        return [path]
-    return sorted(p for p in path.rglob("*") if kind_of(p) is not None and p.is_file())
+    return files_at(path, lambda file: kind_of(file) is not None)
 
 
 def read(reading: Reading) -> Generator[VideoRow | Rejection, None, None]:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, Final, Literal
 
 from annotations.corpora.importers.json_stream import Unreadable, json_rows
-from annotations.corpora.importers.rows import BadField, Rejection
+from annotations.corpora.importers.rows import BadField
 
 DELIMITERS: Final = (",", ";", "\t", "|")
 MAX_COLUMNS: Final = 2000
@@ -252,8 +252,3 @@ def plain(value: Any, column: str = "", *, depth: int = 0) -> Any:
     if isinstance(value, list):
         return [plain(item, column, depth=depth + 1) for item in value]
     return value
-
-
-def unreadable(file: str, error: OSError) -> Rejection:
-    """The rejection of a file that the machine does not hand out."""
-    return Rejection(file, None, "", f"cannot be read: {error.strerror or error}")

@@ -185,6 +185,35 @@ def test_a_reversed_span_is_imported_and_named(tmp_path: Path) -> None:
     assert VideoFinding.objects.get().severity == "warning"
 
 
+LEADS_OUT = "cannot be read: it is a link that leads outside of the imported folder"
+
+
+def test_links_that_lead_outside_are_refused_by_name(tmp_path: Path) -> None:
+    folder, secret = tmp_path / "in", tmp_path / "secret.mp4"
+    (folder / "sub").mkdir(parents=True)
+    secret.write_bytes(b"not ours")
+    (folder / "sub" / "a.mp4").write_bytes(b"ours")
+    (folder / "b.mp4").symlink_to(folder / "sub" / "a.mp4")
+    (folder / "c.mp4").symlink_to("../secret.mp4")
+    (tmp_path / "way").symlink_to(folder)
+    report = import_(tmp_path / "way", "folder")
+    assert set(Video.objects.values_list("name", flat=True)) == {"b.mp4", "sub/a.mp4"}
+    assert Media.objects.count() == 1
+    refused = ImportRejection.objects.get()
+    assert (refused.file, refused.field, refused.reason) == ("c.mp4", "file", LEADS_OUT)
+    assert report["rejected"] == 1
+
+
+def test_a_clip_beside_the_files_is_no_link_that_leads_outside(tmp_path: Path) -> None:
+    folder = write(tmp_path / "in", {"a.mp4": CRASH, "b.mp4": CALM})
+    (tmp_path / "secret.mp4").write_bytes(b"not ours")
+    (folder / "a.mp4").symlink_to(tmp_path / "secret.mp4")
+    import_(folder)
+    assert not Media.objects.exists()
+    assert set(ImportRejection.objects.values_list("reason", flat=True)) == {LEADS_OUT}
+    assert Video.objects.get().name == "b.mp4"
+
+
 def test_the_same_bytes_are_stored_once_and_named(tmp_path: Path) -> None:
     for corpus in ("one", "two"):
         folder = tmp_path / corpus
