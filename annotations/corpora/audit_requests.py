@@ -25,10 +25,12 @@ def audit_examined_corpora(media: Media) -> list[Job]:
     return [request_audit(pk, by=None) for pk in examined.values_list("pk", flat=True)]
 
 
-def audit_clustered_corpora(cluster_ids: Collection[int], video_ids: Collection[int]) -> list[Job]:
+def audit_clustered_corpora(
+    cluster_ids: Collection[int], video_ids: Collection[int], *, by: User | None
+) -> list[Job]:
     """Ask for an audit of each corpus with a video in these clusters, or among these videos, which have left one."""
     in_them = Q(duplicate_member__cluster__in=cluster_ids) | Q(pk__in=video_ids)
     corpora = (
         Video.objects.filter(in_them).order_by("corpus_id").values_list("corpus_id", flat=True).distinct()
     )
-    return [request_audit(pk, by=None) for pk in corpora]
+    return [request_audit(pk, by=by) for pk in corpora]

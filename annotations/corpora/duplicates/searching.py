@@ -212,7 +212,7 @@ def _write(
     DuplicateCluster.objects.filter(members__isnull=True).delete()
     settle(clusters=touched.keys() - set(ended), left=list(held.values()), by=by)
     changed = [cluster for cluster, change in touched.items() if change]
-    audit_clustered_corpora(changed, [member.video_id for member in held.values()])
+    audit_clustered_corpora(changed, [member.video_id for member in held.values()], by=by)
     return Outcome(
         pairs=pairs, clusters=len(clusters), members=sum(len(found.videos) for found in clusters.values()),
         created=created, ended=ended, changed=sorted(touched.keys() - set(created) - set(ended)),

@@ -1,6 +1,7 @@
 """What a person does to clusters of near duplicates. Each act is remembered as a verdict, which later searches obey.
 
-A newer act overrules older ones: who adds a video that was once taken out withdraws what was said then.
+A newer act overrules older ones: who adds a video that was once taken out withdraws what was said then. Where a cluster
+gains or loses videos, the corpora it reaches are audited anew.
 """
 
 from collections.abc import Collection, Sequence
@@ -9,6 +10,7 @@ from django.db import transaction
 from django.db.models import Exists, OuterRef, Q
 from django.utils import timezone
 
+from annotations.corpora.audit_requests import audit_clustered_corpora
 from annotations.corpora.duplicates.queueing import lock_clusters
 from annotations.corpora.duplicates.settling import settle
 from annotations.corpora.models import DuplicateCluster, DuplicateMember, DuplicateVerdict, Video
@@ -43,7 +45,7 @@ def create_cluster(*, video_ids: Collection[int], reason: str, by: User) -> Dupl
         subject=cluster,
         data={"videos": wanted, "reason": reason},
     )
-    settle(clusters=[cluster.pk], by=by)
+    _changed([cluster.pk], by=by)
     return cluster
 
 
@@ -112,7 +114,7 @@ def add_video(*, cluster_id: int, video_id: int, reason: str, by: User) -> Dupli
         actor=by, verb="duplicate_cluster.video_added", subject=cluster,
         data={"video": video_id, "overruled": overruled, "reason": reason},
     )  # fmt: skip
-    settle(clusters=[cluster.pk], by=by)
+    _changed([cluster.pk], by=by)
     return cluster
 
 
@@ -144,7 +146,7 @@ def merge(*, cluster_ids: Collection[int], reason: str, by: User) -> DuplicateCl
         actor=by, verb="duplicate_cluster.merged", subject=target,
         data={"clusters": wanted[1:], "videos": sorted(together), "overruled": overruled, "reason": reason},
     )  # fmt: skip
-    settle(clusters=[target.pk], by=by)
+    _changed([target.pk], by=by)
     return target
 
 
@@ -186,13 +188,19 @@ def _without(
     ends = len(staying) < 2
     left = [*leaving, *(staying if ends else ())]
     DuplicateMember.objects.filter(pk__in=[member.pk for member in left]).delete()
-    settle(clusters=[] if ends else [cluster.pk], left=left, by=by)
+    _changed([] if ends else [cluster.pk], left=left, by=by)
     if not ends:
         return cluster
     record(actor=by, verb="duplicate_cluster.dissolved", subject=cluster,
            data={"left": [member.video_id for member in left]})  # fmt: skip
     cluster.delete()
     return None
+
+
+def _changed(cluster_ids: Sequence[int], *, left: Sequence[DuplicateMember] = (), by: User) -> None:
+    """See to the videos of clusters whose members have changed, and of those that `left` one."""
+    settle(clusters=cluster_ids, left=left, by=by)
+    audit_clustered_corpora(cluster_ids, [member.video_id for member in left], by=by)
 
 
 def _cluster(cluster_id: int) -> DuplicateCluster:

@@ -14,6 +14,7 @@ from crashdesk.accounts.models import User
 from crashdesk.api.errors import Problem
 from crashdesk.audit.models import AuditEvent
 from crashdesk.audit.services import history
+from crashdesk.jobs.models import Job, JobState
 from tests.factories import make_video
 
 pytestmark = pytest.mark.django_db
@@ -202,3 +203,41 @@ def test_there_must_be_a_word_to_withdraw(lead: User) -> None:
     with pytest.raises(Problem) as refused:
         services.withdraw_verdict(verdict_id=10**9, by=lead)
     assert refused.value.code == "verdict_missing"
+
+
+def audits() -> dict[int, str]:
+    """Who asked for the waiting audit of which corpus; forgets them."""
+    waiting = Job.objects.filter(kind="audit", state=JobState.QUEUED).select_related("created_by")
+    asked = {job.args["corpus_id"]: job.created_by.username for job in waiting if job.created_by}
+    assert len(asked) == len(waiting)
+    waiting.delete()
+    return asked
+
+
+def test_whoever_changes_a_cluster_has_its_corpora_audited_anew(lead: User) -> None:
+    one, two, three, four, five = (named() for _ in range(5))
+    by_lead = {video.pk: {video.corpus_id: lead.username} for video in (one, two, three, four, five)}
+
+    def of(*videos: Video) -> dict[int, str]:
+        return {corpus: name for video in videos for corpus, name in by_lead[video.pk].items()}
+
+    assert len(of(one, two, three, four, five)) == 5
+    cluster = cluster_of(one, two, by=lead)
+    assert audits() == of(one, two)
+    services.confirm(cluster_id=cluster.pk, by=lead)
+    assert audits() == {}
+    services.add_video(cluster_id=cluster.pk, video_id=three.pk, reason="", by=lead)
+    assert audits() == of(one, two, three)
+    other = cluster_of(four, five, by=lead)
+    audits()
+    services.merge(cluster_ids=[cluster.pk, other.pk], reason="", by=lead)
+    assert audits() == of(one, two, three, four, five)
+    services.remove_member(cluster_id=cluster.pk, video_id=five.pk, reason="", by=lead)
+    assert audits() == of(one, two, three, four, five)
+    verdict = DuplicateVerdict.objects.get(first=one.pk, second=three.pk)
+    services.withdraw_verdict(verdict_id=verdict.pk, by=lead)
+    assert audits() == of(one, two, three, four)
+    for video in (four, two):
+        services.remove_member(cluster_id=cluster.pk, video_id=video.pk, reason="", by=lead)
+    assert not DuplicateCluster.objects.exists()
+    assert audits() == of(one, two, four)
