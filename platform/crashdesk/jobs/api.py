@@ -18,8 +18,8 @@ class JobSerializer(serializers.ModelSerializer[Job]):
     class Meta:
         model = Job
         fields = [
-            "id", "kind", "queue", "args", "group", "state", "attempts", "cancel_requested", "progress_done",
-            "progress_total", "message", "result", "error", "created_at", "started_at", "finished_at",
+            "id", "kind", "queue", "args", "group", "state", "worker", "attempts", "cancel_requested",
+            "progress_done", "progress_total", "message", "result", "error", "created_at", "started_at", "finished_at",
         ]  # fmt: skip
         read_only_fields = fields
 

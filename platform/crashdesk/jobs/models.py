@@ -30,6 +30,10 @@ class Job(models.Model):
         null=True, help_text="who holds the claim; a worker with an older token is fenced off"
     )
     lease_until = models.DateTimeField(null=True)
+    worker = models.CharField(
+        max_length=100, blank=True, default="", db_default="",
+        help_text="machine:process that holds the job, or held it last",
+    )  # fmt: skip
     attempts = models.PositiveSmallIntegerField(default=0)
     not_before = models.DateTimeField(null=True, help_text="a retry waits until then")
     woken_at = models.DateTimeField(null=True, help_text="when a worker was last told of this job")

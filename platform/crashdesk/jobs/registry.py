@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from django.utils.module_loading import import_string
 
@@ -11,8 +11,10 @@ from crashdesk.accounts.permissions import Action
 if TYPE_CHECKING:
     from crashdesk.jobs.models import Job
     from crashdesk.jobs.running import Running
+    from crashdesk.jobs.together import Together
 
 Work = Callable[["Running"], dict[str, Any] | None]
+WorkTogether = Callable[["Together"], None]
 
 
 @dataclass(frozen=True)
@@ -26,20 +28,31 @@ class Handler:
 
     `run` may be a dotted name: then its module is imported by the worker that first runs it, and the web
     processes need not load what only one worker needs (torch takes seconds and hundreds of megabytes).
+
+    With `together`, `run` takes several waiting jobs of one group at once: see crashdesk.jobs.together.
     """
 
     kind: str
     queue: str
-    run: Work | str
+    run: Work | WorkTogether | str
     gave_up: Callable[["Job"], None] | None = None
     needs: Action = Action.CANCEL
+    together: bool = False
 
     def work(self) -> Work:
-        """The function that does the work. Raises ImportError when its dotted name leads nowhere."""
-        if isinstance(self.run, str):
-            found: Work = import_string(self.run)
-            return found
-        return self.run
+        """The function that does one job. Raises ImportError when its dotted name leads nowhere."""
+        if self.together:
+            raise TypeError(f"jobs of kind {self.kind!r} are done together")
+        return cast(Work, self._found())
+
+    def work_together(self) -> WorkTogether:
+        """The function that does several jobs. Raises ImportError when its dotted name leads nowhere."""
+        if not self.together:
+            raise TypeError(f"jobs of kind {self.kind!r} are done one by one")
+        return cast(WorkTogether, self._found())
+
+    def _found(self) -> object:
+        return import_string(self.run) if isinstance(self.run, str) else self.run
 
 
 _HANDLERS: dict[str, Handler] = {}
@@ -49,14 +62,15 @@ def register(
     kind: str,
     *,
     queue: str,
-    run: Work | str,
+    run: Work | WorkTogether | str,
     needs: Action = Action.CANCEL,
     gave_up: Callable[["Job"], None] | None = None,
+    together: bool = False,
 ) -> None:
     """Declare a kind of job, once. Raises ValueError when two places claim one kind."""
     if kind in _HANDLERS:
         raise ValueError(f"job kind {kind!r} is declared twice")
-    _HANDLERS[kind] = Handler(kind=kind, queue=queue, run=run, needs=needs, gave_up=gave_up)
+    _HANDLERS[kind] = Handler(kind, queue, run, gave_up, needs, together)
 
 
 def handler_for(kind: str) -> Handler:

@@ -1,6 +1,8 @@
 """Queueing, claiming, finishing, cancelling and reviving jobs. Every write is one conditional UPDATE."""
 
 import logging
+import os
+import socket
 import traceback
 import uuid
 from collections.abc import Sequence
@@ -10,7 +12,7 @@ from typing import Any
 
 from django.conf import settings
 from django.db import connection, transaction
-from django.db.models import Q, QuerySet
+from django.db.models import F, Q, QuerySet
 from django.utils import timezone
 
 from crashdesk.accounts.models import User
@@ -66,19 +68,71 @@ def enqueue_once(kind: str, args: dict[str, Any], *, by: User | None, group: str
 @transaction.atomic
 def claim_next(queue: str) -> Job | None:
     """Take the most urgent waiting job of a queue: it is ours while its lease is renewed. None when none waits."""
+    job = _waiting(queue).first()
+    if job is None:
+        return None
+    _claim([job])
+    return job
+
+
+@transaction.atomic
+def claim_along(first: Job, limit: int) -> list[Job]:
+    """Take up to `limit` more jobs of the first one's kind and group, as far as they are the next of the queue.
+
+    Whatever is more urgent, and a job that was attempted before, ends the row: the latter may be what killed
+    its worker, and is done alone.
+    """
+    row: list[Job] = []
+    for job in _waiting(first.queue)[:limit] if first.group else ():
+        if (job.kind, job.group) != (first.kind, first.group) or job.attempts:
+            break
+        row.append(job)
+    _claim(row)
+    return row
+
+
+def _waiting(queue: str) -> QuerySet[Job]:
+    """What may be claimed now, most urgent first, without the rows that another worker is just claiming."""
     now = timezone.now()
     waiting = Job.objects.filter(
         Q(not_before__isnull=True) | Q(not_before__lte=now), queue=queue, state="queued"
     )
-    job = waiting.order_by("priority", "id").select_for_update(skip_locked=True).first()
-    if job is None:
-        return None
-    job.state, job.token = JobState.RUNNING, uuid.uuid4()
-    job.lease_until = now + timedelta(seconds=settings.JOB_LEASE_SECONDS)
-    job.attempts += 1
-    job.started_at = job.started_at or now
-    job.save(update_fields=["state", "token", "lease_until", "attempts", "started_at"])
-    return job
+    return waiting.order_by("priority", "id").select_for_update(skip_locked=True)
+
+
+def _claim(jobs: Sequence[Job]) -> None:
+    """One token and lease each. An attempt is counted at once: a worker that dies any later has had it."""
+    now = timezone.now()
+    for job in jobs:
+        job.state, job.token, job.worker = JobState.RUNNING, uuid.uuid4(), worker_name()
+        job.lease_until = now + timedelta(seconds=settings.JOB_LEASE_SECONDS)
+        job.attempts += 1
+        job.started_at = job.started_at or now
+    if jobs:
+        fields = ["state", "token", "worker", "lease_until", "attempts", "started_at"]
+        Job.objects.bulk_update(jobs, fields)
+
+
+def worker_name() -> str:
+    """Machine and process, as a job remembers who did it."""
+    return f"{socket.gethostname()}:{os.getpid()}"[:100]
+
+
+@transaction.atomic
+def give_back(jobs: Sequence[Job]) -> int:
+    """Return claimed jobs that were not begun, or not to their end, through no fault of theirs: no attempt is counted.
+
+    Returns how many were still ours; one that was to be cancelled is cancelled.
+    """
+    returned = 0
+    for job in jobs:
+        if _held(job).filter(cancel_requested=True).exists():
+            returned += _end_undone(job, _held(job), JobState.CANCELLED, error="")
+        else:
+            returned += _held(job).update(
+                state=_waits_as(job), token=None, lease_until=None, attempts=F("attempts") - 1
+            )
+    return returned
 
 
 def _held(job: Job) -> QuerySet[Job]:

@@ -1,4 +1,4 @@
-"""The two Celery tasks behind every job: do one job of a queue, and look after the lost ones."""
+"""The two Celery tasks behind every job: do the next work of a queue, and look after the lost ones."""
 
 import logging
 
@@ -7,7 +7,8 @@ from celery import shared_task
 from crashdesk.jobs import services
 from crashdesk.jobs.models import Job, JobState
 from crashdesk.jobs.registry import handler_for
-from crashdesk.jobs.running import Cancelled, ClaimLost, Running
+from crashdesk.jobs.running import Running, patiently, settle
+from crashdesk.jobs.together import Together
 from crashdesk.jobs.wake import wake
 
 logger = logging.getLogger(__name__)
@@ -19,27 +20,38 @@ def work(queue: str) -> None:
     job = services.claim_next(queue)
     if job is None:
         return
+    _pass_on(queue)
+    perform(job)
+    if handler_for(job.kind).together:  # a long shift: the message passed on at its start may have expired
+        _pass_on(queue)
+
+
+def _pass_on(queue: str) -> None:
     if Job.objects.filter(queue=queue, state=JobState.QUEUED).exists():
         wake(queue)
-    perform(job)
 
 
 def perform(job: Job) -> None:
-    """Run a claimed job to one of its ends. Only the claim's holder may write the outcome."""
+    """Run a claimed job to one of its ends, and others of its group along with it when they are done together."""
+    if handler_for(job.kind).together:
+        _perform_together(job)
+    else:
+        settle(job, lambda: _perform(job))
+
+
+def _perform(job: Job) -> None:
+    with Running(job) as running:
+        result = handler_for(job.kind).work()(running) or {}
+    if not patiently(lambda: services.finish(job, result)):
+        logger.warning("job %s (%s): finished after its lease was lost; outcome left alone", job.pk, job.kind)
+
+
+def _perform_together(first: Job) -> None:
     try:
-        with Running(job) as running:
-            result = handler_for(job.kind).work()(running) or {}
-        if not services.finish(job, result):
-            logger.warning(
-                "job %s (%s): finished after its lease was lost; outcome left alone", job.pk, job.kind
-            )
-    except Cancelled:
-        services.stop_cancelled(job)
-    except ClaimLost:
-        logger.warning("job %s (%s): lease lost, left to its new holder", job.pk, job.kind)
-    except Exception as error:  # the boundary: any failure of the work is recorded on its job
-        logger.exception("job %s (%s) failed in attempt %s", job.pk, job.kind, job.attempts)
-        services.fail(job, error)
+        with Together(first) as together:
+            handler_for(first.kind).work_together()(together)
+    except Exception:  # the boundary: recorded on the jobs that were begun, or left to their leases
+        logger.exception("%s: the shift failed", first.group or first.kind)
 
 
 @shared_task

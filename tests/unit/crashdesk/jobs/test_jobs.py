@@ -1,7 +1,7 @@
 """Claims, leases, retries and cancels of jobs, against a real PostgreSQL."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any
@@ -15,8 +15,9 @@ from crashdesk.accounts.models import User
 from crashdesk.accounts.permissions import Action
 from crashdesk.api.errors import Problem
 from crashdesk.jobs import registry, services
+from crashdesk.jobs import running as running_module
 from crashdesk.jobs.models import Job, JobState
-from crashdesk.jobs.running import ClaimLost, Running
+from crashdesk.jobs.running import ClaimLost, Running, renew
 from crashdesk.jobs.tasks import perform
 
 pytestmark = pytest.mark.django_db
@@ -144,7 +145,7 @@ def test_cancelling_a_waiting_job_ends_it_at_once(probe: Probe, lead: User) -> N
 def test_cancelling_a_running_job_stops_it_at_its_next_step(probe: Probe, lead: User) -> None:
     def cancel_meanwhile(running: Running) -> None:
         services.cancel(running.job.pk, by=lead)
-        running._renew()
+        renew([running])
 
     probe.before_end = cancel_meanwhile
     job = queue_one()
@@ -157,7 +158,7 @@ def test_cancelling_a_running_job_stops_it_at_its_next_step(probe: Probe, lead: 
 def test_a_worker_that_lost_its_claim_writes_nothing(probe: Probe) -> None:
     def lose_the_claim(running: Running) -> None:
         Job.objects.filter(pk=running.job.pk).update(state=JobState.QUEUED, token=None, lease_until=None)
-        running._renew()
+        renew([running])
 
     probe.before_end = lose_the_claim
     job = queue_one()
@@ -262,12 +263,12 @@ def test_the_heartbeat_outlives_a_failing_database(
     settings.JOB_LEASE_SECONDS = 2
     renewals: list[float] = []
 
-    def renew(running: Running) -> None:
+    def renew(claims: Collection[Running]) -> None:
         renewals.append(time.monotonic())
         if len(renewals) == 1:
             raise OperationalError("the database restarts")
 
-    monkeypatch.setattr(Running, "_renew", renew)
+    monkeypatch.setattr(running_module, "renew", renew)
     queue_one()
     with Running(claim()) as running:
         wait_until(lambda: len(renewals) >= 2)
@@ -279,13 +280,13 @@ def test_a_database_that_stays_away_ends_the_claim(
 ) -> None:
     settings.JOB_LEASE_SECONDS = 0.2
 
-    def renew(running: Running) -> None:
+    def renew(claims: Collection[Running]) -> None:
         raise OperationalError("the database is gone")
 
-    monkeypatch.setattr(Running, "_renew", renew)
+    monkeypatch.setattr(running_module, "renew", renew)
     queue_one()
     with Running(claim()) as running:
-        wait_until(running._lost.is_set)
+        wait_until(lambda: running.must_stop)
         with pytest.raises(ClaimLost):
             running.check()
 
