@@ -224,6 +224,8 @@ SPECTACULAR_SETTINGS = {
         "ImportFormatEnum": "annotations.corpora.models.ImportFormat",
         "ExportFormatEnum": "annotations.datasets.models.ExportFormat",
         "SplitEnum": "annotations.datasets.models.Split",
+        "JobStateEnum": "crashdesk.jobs.models.JobState",
+        "KindEnum": "annotations.cases.kinds.Kind",
     },
 }
 
