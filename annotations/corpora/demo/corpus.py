@@ -8,9 +8,6 @@ from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
 
-import numpy as np
-import numpy.typing as npt
-
 from annotations.corpora.demo.dashcam import Dashcam
 from annotations.corpora.demo.encode import Timing, write_mp4
 from annotations.corpora.demo.grammar import (
@@ -70,6 +67,17 @@ class DemoReport:
 
 
 @dataclass(frozen=True)
+class DemoClip:
+    """One sound clip with all that its generator knows: its manifest row, and the scene that it shows."""
+
+    path: Path
+    row: Json
+    scene: Scene
+    timing: Timing
+    view: Dashcam | TopDown
+
+
+@dataclass(frozen=True)
 class _Spec:
     """One clip before it is drawn."""
 
@@ -112,7 +120,7 @@ def generate(
     rows: list[Json] = []
     outcomes = {CRASH: 0, NEAR_MISS: 0, UNEVENTFUL: 0}
     for spec in _plan(clips, seed):
-        rows.append(_write_clip(videos, spec))
+        rows.append(_write_clip(videos, spec).row)
         outcomes[spec.outcome] += 1
         if progress is not None:
             progress(len(rows), clips)
@@ -123,6 +131,12 @@ def generate(
     manifest.write_text("".join(_dump(row) + "\n" for row in [*rows, *bad_rows]))
     bad = {str(row["file"]): str(row["bad"]) for row in bad_rows}
     return DemoReport(out_dir, manifest, clips, clips + len(bad_rows), outcomes, bad)
+
+
+def draw_clips(videos: Path, *, clips: int, seed: int) -> Iterator[DemoClip]:
+    """Write the sound clips of `generate(clips=clips, seed=seed)` into an existing folder, one at a time."""
+    for spec in _plan(clips, seed):
+        yield _write_clip(videos, spec)
 
 
 def _plan(clips: int, seed: int) -> list[_Spec]:
@@ -192,13 +206,14 @@ def _timing(spec: _Spec, rng: random.Random) -> Timing:
     return Timing.from_gaps(gaps, spec.rate)
 
 
-def _write_clip(videos: Path, spec: _Spec) -> Json:
+def _write_clip(videos: Path, spec: _Spec) -> DemoClip:
     rng = random.Random(spec.seed)
     timing = _timing(spec, rng)
     dashcam = spec.source == "demo-dashcam"
     scene = simulate(spec.role, spec.outcome, timing.seconds, rng, witness=dashcam)
     path = videos / spec.name
-    frames = _frames(spec, scene, len(timing.ticks))
+    view = _view(spec)
+    frames = (view.frame(scene.tracks, index) for index in range(len(timing.ticks)))
     write_mp4(path, frames, timing, size=SIZE, browser_ready=spec.browser_ready)
     tags = [
         "dashcam" if dashcam else "top-down",
@@ -208,7 +223,7 @@ def _write_clip(videos: Path, spec: _Spec) -> Json:
     ]
     if spec.variable:
         tags.append("variable_rate")
-    return {
+    row: Json = {
         "file": f"videos/{spec.name}",
         "source": spec.source,
         "recording": spec.recording,
@@ -221,18 +236,15 @@ def _write_clip(videos: Path, spec: _Spec) -> Json:
         "duplicate_of": None,
         "truth": _truth(scene, timing, rng),
     }
+    return DemoClip(path, row, scene, timing, view)
 
 
-def _frames(spec: _Spec, scene: Scene, count: int) -> Iterator[npt.NDArray[np.uint8]]:
+def _view(spec: _Spec) -> Dashcam | TopDown:
     look = random.Random(spec.recording_seed)
     palette = NIGHT if spec.night else DAY
-    view: Dashcam | TopDown
     if spec.source == "demo-dashcam":
-        view = Dashcam(SIZE, palette, look)
-    else:
-        view = TopDown(SIZE, palette, look, junction=spec.source == "demo-junction")
-    for index in range(count):
-        yield view.frame(scene.tracks, index)
+        return Dashcam(SIZE, palette, look)
+    return TopDown(SIZE, palette, look, junction=spec.source == "demo-junction")
 
 
 def _truth(scene: Scene, timing: Timing, rng: random.Random) -> dict[str, Json]:

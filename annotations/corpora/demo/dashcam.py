@@ -44,11 +44,7 @@ class Dashcam:
 
     def frame(self, tracks: tuple[Track, ...], index: int) -> Pixels:
         """Frame `index` as RGB uint8 [height, width, 3]. ValueError when no track is `ego`."""
-        ego = next((track for track in tracks if track.ego), None)
-        if ego is None:
-            raise ValueError("a dashcam scene needs a camera car")
-        eye_x = float(ego.x[index]) + SHAPES["car"].length / 2 - _BEHIND_FRONT_M
-        eye_y = float(ego.y[index])
+        ego, eye_x, eye_y = self._eye(tracks, index)
         image = self._background.copy()
         draw = ImageDraw.Draw(image)
         self._draw_paint(draw, eye_x, eye_y)
@@ -65,6 +61,32 @@ class Dashcam:
             else:
                 self._draw_post(draw, distance, eye_y)
         return np.asarray(image)
+
+    def outlines(self, tracks: tuple[Track, ...], index: int) -> list[tuple[int, list[Point]]]:
+        """Where each visible road user lies in the picture, the farthest first: (position in `tracks`, corners
+        of its bounding box in pixels)."""
+        ego, eye_x, eye_y = self._eye(tracks, index)
+        found: list[tuple[float, int, list[Point]]] = []
+        for number, track in enumerate(tracks):
+            ground = track.footprint()[index] - [eye_x, eye_y]
+            if track is ego or ground[:, 0].max() < _NEAREST_M or ground[:, 0].min() > _FARTHEST_M:
+                continue
+            heights = (0.0, track.shape.height)
+            columns, rows = zip(
+                *(self._place(x, y, z) for x, y in ground.tolist() for z in heights), strict=True
+            )
+            left, right, top, bottom = min(columns), max(columns), min(rows), max(rows)
+            box = [(left, top), (right, top), (right, bottom), (left, bottom)]
+            found.append((float(track.x[index]), number, box))
+        return [(number, box) for _, number, box in sorted(found, key=lambda one: -one[0])]
+
+    def _eye(self, tracks: tuple[Track, ...], index: int) -> tuple[Track, float, float]:
+        """The camera car and where its camera is."""
+        ego = next((track for track in tracks if track.ego), None)
+        if ego is None:
+            raise ValueError("a dashcam scene needs a camera car")
+        eye_x = float(ego.x[index]) + SHAPES["car"].length / 2 - _BEHIND_FRONT_M
+        return ego, eye_x, float(ego.y[index])
 
     def _place(self, distance: float, left: float, height: float) -> Point:
         near = max(distance, _NEAREST_M)

@@ -10,6 +10,7 @@ import av
 import numpy as np
 import numpy.typing as npt
 from av.video.frame import VideoFrame
+from av.video.reformatter import VideoReformatter
 
 
 @dataclass(frozen=True)
@@ -72,8 +73,9 @@ def write_mp4(
         stream.codec_context.time_base = timing.time_base
         stream.codec_context.gop_size = 15 if browser_ready else 250
         stream.options = {"preset": "ultrafast", "crf": "24", "threads": "1"}
+        convert = VideoReformatter()  # one for all frames: setting one up takes longer than converting
         for tick, pixels in zip(timing.ticks, frames, strict=True):
-            frame = VideoFrame.from_ndarray(pixels, format="rgb24").reformat(format="yuv420p")
+            frame = convert.reformat(VideoFrame.from_ndarray(pixels, format="rgb24"), format="yuv420p")
             frame.pts, frame.time_base = tick, timing.time_base
             target.mux(stream.encode(frame))
         target.mux(stream.encode(None))

@@ -37,6 +37,12 @@ class TopDown:
             self._draw_body(draw, track, index)
         return np.asarray(image)
 
+    def outlines(self, tracks: tuple[Track, ...], index: int) -> list[tuple[int, list[Point]]]:
+        """Where each road user lies in the picture: (position in `tracks`, corners in pixels)."""
+        return [
+            (n, [self._place(x, y) for x, y in t.footprint()[index].tolist()]) for n, t in enumerate(tracks)
+        ]
+
     def _place(self, x: float, y: float) -> Point:
         dx, dy = x - self._centre[0], y - self._centre[1]
         cos, sin = math.cos(self._angle), math.sin(self._angle)
