@@ -17,7 +17,14 @@ from django.db import transaction
 from django.utils import timezone
 
 from annotations.cases.default_prompts import DEFAULT_PROMPTS
-from annotations.cases.intake_batches import keep_records, take_absences, take_answers, take_rows
+from annotations.cases.intake_batches import (
+    Restated,
+    keep_records,
+    restate_answers,
+    take_absences,
+    take_answers,
+    take_rows,
+)
 from annotations.cases.intake_tally import Tally
 from annotations.cases.kinds import TIME_KINDS, Kind
 from annotations.cases.models import Case, Guideline
@@ -88,6 +95,7 @@ class _Intake:
     guideline: Guideline | None = None
     spoilt: set[tuple[str, str]] = field(default_factory=set)
     """(clip name, kind of time) of rows that said something which could not be taken."""
+    restated: Restated = field(default_factory=dict)
     answered: bool = False
 
     def read(self) -> None:
@@ -108,6 +116,8 @@ class _Intake:
             self.progress(reading.position(), reading.total, reading.message)
         self.tally.files = [{"file": name, "rows": rows} for name, rows in reading.files.items()]
         self.tally.left_aside = reading.left_aside
+        for part in _batches(self.restated.items(), BATCH):
+            restate_answers(dict(part), tally=self.tally)
         if self.answered:
             self.take_absences()
 
@@ -139,7 +149,7 @@ class _Intake:
                 taken, corpus=self.run.corpus, guideline=self.guideline, stored=stored, tally=self.tally,
                 group=f"import:{self.run.pk}", by=self.run.created_by,
             )  # fmt: skip
-            rejected += take_answers(taken, cases=cases, tally=self.tally)
+            rejected += take_answers(taken, cases=cases, tally=self.tally, restated=self.restated)
             keep_records(taken, format=self.run.format, cases=cases)
             self.fetch([cases[row.name].video_id for row in taken if row.url and row.name not in stored])
         self.answered = self.answered or any(row.answers for row in taken)

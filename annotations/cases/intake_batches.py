@@ -47,6 +47,15 @@ def origin_of(given: GivenAnswer) -> str:
     return f"import:{hashlib.sha256(said.encode()).hexdigest()[:24]}"
 
 
+Restated = dict[tuple[int, str], str]
+"""What an import says again of (case id, kind): the origin of an older answer, where another one has come since."""
+
+
+def _said_in(origin: str) -> str:
+    """The origin of the words that an answer repeats: its own, unless `restate_answers` wrote it."""
+    return ":".join(origin.split(":")[:2])
+
+
 @transaction.atomic
 def take_rows(
     rows: Sequence[VideoRow], *, corpus: Corpus, guideline: Guideline, stored: dict[str, Stored], tally: Tally,
@@ -146,8 +155,14 @@ def _ensure_cases(
 
 
 @transaction.atomic
-def take_answers(rows: Sequence[VideoRow], *, cases: Mapping[str, Taken], tally: Tally) -> list[Rejection]:
-    """Write the answers of rows whose clips have cases; returns the answers that cannot be ones."""
+def take_answers(
+    rows: Sequence[VideoRow], *, cases: Mapping[str, Taken], tally: Tally, restated: Restated
+) -> list[Rejection]:
+    """Write the answers of rows whose clips have cases; returns the answers that cannot be ones.
+
+    `restated` is kept through an import: at its end `restate_answers` writes what it says last, and only that, or files
+    that contradict each other would add answers whenever they are imported.
+    """
     rejected: list[Rejection] = []
     wanted: list[tuple[VideoRow, GivenAnswer]] = []
     for row in rows:
@@ -161,23 +176,29 @@ def take_answers(rows: Sequence[VideoRow], *, cases: Mapping[str, Taken], tally:
     if not wanted:
         return rejected
     held: dict[tuple[int, str], dict[str, bool]] = {}
-    for case_id, kind, origin, created_at in Answer.objects.filter(
+    newest: dict[tuple[int, str], str] = {}
+    for _, case_id, kind, origin, created_at in sorted(Answer.objects.filter(
         AnyOf("case_id", {cases[row.name].case_id for row, _ in wanted}, kind="bigint"),
         kind__in={given.kind for _, given in wanted}, author_kind=AuthorKind.IMPORT,
-    ).order_by().values_list("case_id", "kind", "origin", "created_at"):  # fmt: skip
-        held.setdefault((case_id, kind), {})[origin] = tally.is_new(created_at)
+    ).order_by().values_list("id", "case_id", "kind", "origin", "created_at")):  # fmt: skip
+        newest[case_id, kind] = _said_in(origin)
+        held.setdefault((case_id, kind), {})[_said_in(origin)] = tally.is_new(created_at)
     versions: dict[str, str] = {"": ""}
     new = []
     for row, given in wanted:
         case_id, origin = cases[row.name].case_id, origin_of(given)
-        origins = held.setdefault((case_id, given.kind), {})
+        key = case_id, given.kind
+        origins = held.setdefault(key, {})
         tally.rows[given.kind][row.source] += 1
+        restated.pop(key, None)
         if origin in origins:
             tally.answers["new" if origins[origin] else "known"] += 1
+            if newest[key] != origin:
+                restated[key] = origin
             continue
         tally.answers["new"] += 1
         tally.answers["changed"] += bool(origins.keys() - {ABSENT_ORIGIN})
-        origins[origin] = True
+        origins[origin], newest[key] = True, origin
         if given.prompt not in versions:
             versions[given.prompt] = prompt_version(given.prompt)
         new.append((case_id, given.kind, given.value, origin, given.raw_text, versions[given.prompt]))
@@ -187,6 +208,27 @@ def take_answers(rows: Sequence[VideoRow], *, cases: Mapping[str, Taken], tally:
     )  # fmt: skip
     _note_spans(wanted, cases=cases, tally=tally)
     return rejected
+
+
+@transaction.atomic
+def restate_answers(restated: Restated, *, tally: Tally) -> None:
+    """Write answers anew that an import has taken back to what an older one said: the newest counts."""
+    earlier: dict[tuple[int, str], list[Answer]] = {}
+    for answer in Answer.objects.filter(
+        AnyOf("case_id", {case_id for case_id, _ in restated}, kind="bigint"), author_kind=AuthorKind.IMPORT
+    ).order_by("id"):
+        key = answer.case_id, answer.kind
+        if restated.get(key) == _said_in(answer.origin):
+            earlier.setdefault(key, []).append(answer)
+    new = [
+        (case_id, kind, said[0].value, f"{said[0].origin}:{len(said) + 1}", said[0].raw_text, said[0].prompt_version)
+        for (case_id, kind), said in earlier.items()
+    ]  # fmt: skip
+    insert_rows(
+        Answer, ["case", "kind", "value", "origin", "raw_text", "prompt_version"], new,
+        same={"state": AnswerState.VALUED, "author_kind": AuthorKind.IMPORT},
+    )  # fmt: skip
+    tally.answers.update(new=len(new), changed=len(new), known=-len(new))
 
 
 @transaction.atomic

@@ -179,6 +179,43 @@ def test_a_corrected_answer_is_added_and_becomes_the_draft(tmp_path: Path) -> No
     assert not VideoFinding.objects.exists()
 
 
+def recognised(folder: Path, *labels: str) -> dict[str, int]:
+    """Import files that say these one after the other of a.mp4; what the report says of its answers."""
+    folder.mkdir()
+    for number, label in enumerate(labels):
+        rows = [row("a.mp4", label)]
+        (folder / f"{number}_crash_recognition.json").write_text(json.dumps(rows))
+    counts: dict[str, int] = import_(folder)["answers"]
+    return counts
+
+
+def test_an_answer_that_is_taken_back_becomes_the_draft_again(tmp_path: Path) -> None:
+    said = []
+    for number, label in enumerate(["Yes", "No", "Yes", "Yes", "No", "Yes"]):
+        counts = recognised(tmp_path / str(number), label)
+        draft = drafts(Case.objects.get())["crash_recognition"]
+        assert (draft.value, draft.raw_text) == ({"label": label.lower()}, label)
+        assert draft.prompt_version == Answer.objects.earliest("id").prompt_version != ""
+        said.append((counts["new"], counts["known"], counts["changed"]))
+    assert said == [(1, 0, 0), (1, 0, 1), (1, 0, 1), (0, 1, 0), (1, 0, 1), (1, 0, 1)]
+    answers = Answer.objects.filter(kind=Kind.CRASH_RECOGNITION).order_by("id")
+    assert [answer.raw_text for answer in answers] == ["Yes", "No", "Yes", "No", "Yes"]
+    yes, no = answers[0].origin, answers[1].origin
+    assert [answer.origin for answer in answers] == [yes, no, f"{yes}:2", f"{no}:2", f"{yes}:3"]
+
+
+@pytest.mark.parametrize("labels", [("Yes", "No"), ("Yes", "No", "Yes"), ("Yes", "No", "No", "Yes", "No")])
+def test_files_that_contradict_each_other_add_nothing_when_imported_again(
+    tmp_path: Path, labels: tuple[str, ...]
+) -> None:
+    recognised(tmp_path / "first", *labels)
+    assert drafts(Case.objects.get())["crash_recognition"].raw_text == labels[-1]
+    before = contents()
+    counts = recognised(tmp_path / "again", *labels)
+    assert (counts["new"], counts["changed"], counts["known"]) == (0, 0, len(labels))
+    assert contents()[:2] == before[:2]
+
+
 def test_a_reversed_span_is_imported_and_named(tmp_path: Path) -> None:
     report = import_(write(tmp_path / "in", {"a.mp4": {**CRASH, "crash_localization": "3.0 - 2.0 seconds"}}))
     assert report["findings"] == {"span_reversed": 1}
