@@ -6,44 +6,10 @@ from hypothesis import strategies as st
 from nltk.translate.bleu_score import SmoothingFunction, sentence_bleu
 
 from model_assist.crashchat import kinds as k
-from model_assist.training.metrics import Pair, Record, evaluate, onset_score, span_iou, text_overlap
+from model_assist.training.metrics import Bootstrap, Pair, evaluate, onset_score, span_iou, text_overlap
+from tests.unit.model_assist.training.metrics.made import SECOND, label, onsets, span, spans, text
 
-WRONG = ("unparsable", None)
-SECOND = 1_000_000
 times = st.integers(min_value=0, max_value=60 * SECOND)
-
-
-def label(truth: str, said: str | None) -> Record:
-    predicted = ("valued", {"label": said}) if said else WRONG
-    return {k.CRASH_RECOGNITION: Pair("valued", {"label": truth}, *predicted)}
-
-
-def text(truth: str, said: str | None, kind: str = k.CRASH_DESCRIPTION) -> Record:
-    predicted = ("valued", {"text": said}) if said else WRONG
-    return {kind: Pair("valued", {"text": truth}, *predicted)}
-
-
-def span(start: float, end: float) -> dict[str, int]:
-    return {"start_us": round(start * SECOND), "end_us": round(end * SECOND)}
-
-
-def spans(truth: dict[str, int] | None, said: dict[str, int] | None, state: str = "valued") -> Record:
-    return {
-        k.CRASH_LOCALIZATION: Pair(
-            "valued" if truth else "absent",
-            truth,
-            state if said else ("absent" if state == "absent" else "unparsable"),
-            said,
-        )
-    }
-
-
-def onsets(truth: float, said: float | None, crash: float | None) -> Record:
-    predicted = ("valued", {"at_us": round(said * SECOND)}) if said is not None else WRONG
-    record = {k.PRE_CRASH_LOCALIZATION: Pair("valued", {"at_us": round(truth * SECOND)}, *predicted)}
-    if crash is not None:
-        record |= spans(span(crash, crash + 1), span(crash, crash + 1))
-    return record
 
 
 def test_nothing_gives_nothing() -> None:
@@ -142,15 +108,23 @@ def test_what_spans_leave_out_is_counted() -> None:
         n: scores[n] for n in ("count", "unparsable", "predicted_absent", "truth_absent", "false_alarms")
     }
     assert counted == {
-        "count": 4,
+        "count": 3,
         "unparsable": 1,
         "predicted_absent": 1,
         "truth_absent": 2,
         "false_alarms": 1,
     }
-    assert (scores["out_of_clip"], scores["zero_length_truth"], scores["boundary_error_count"]) == (1, 1, 2)
-    assert scores["miou"] == pytest.approx((0 + 0 + 0 + 1 / 4) / 4)
-    assert scores["miou_without_zero_length"] == pytest.approx((1 / 4) / 3)
+    assert (scores["out_of_clip"], scores["zero_length_truth"], scores["boundary_error_count"]) == (1, 1, 1)
+    assert scores["miou"] == pytest.approx((0 + 0 + 1 / 4) / 3)
+    # the instant at 2 s lies in the predicted 2 to 3: no start error, 1 s at the end
+    assert scores["zero_length"] == {
+        "count": 1,
+        "read": 1,
+        "exact": 0,
+        "inside": 1,
+        "start_error_s": 0.0,
+        "end_error_s": 1.0,
+    }
 
 
 @given(times, times, times, times)
@@ -205,3 +179,98 @@ def test_onsets_by_hand() -> None:
     }
     assert scores["error_s"] == pytest.approx((0 + 1 + 1 + 0) / 4)
     assert scores["bias_s"] == pytest.approx(0.0)
+
+
+def test_boundary_errors_by_hand() -> None:
+    # start errors +0.5, -1, 0, +2: mean of the absolutes 3.5 / 4, median (0.5 + 1) / 2, bias 1.5 / 4
+    # end errors 0, 0, -0.5, +4: mean 4.5 / 4, median (0 + 0.5) / 2, bias 3.5 / 4
+    rows = [
+        spans(span(2, 4), span(2.5, 4)),
+        spans(span(2, 4), span(1, 4)),
+        spans(span(2, 4), span(2, 3.5)),
+        spans(span(2, 4), span(4, 8)),
+        spans(span(2, 4), None),
+    ]
+    scores = evaluate(rows)[k.CRASH_LOCALIZATION]
+    assert scores["boundary_error_count"] == 4
+    names = [f"{end}_{what}_s" for end in ("start", "end") for what in ("error", "error_median", "bias")]
+    assert [scores[name] for name in names] == pytest.approx([0.875, 0.75, 0.375, 1.125, 0.25, 0.875])
+
+
+def test_thresholds_are_met_exactly() -> None:
+    """0.2 s of 0.4 s is a half, but (0.3 - 0.1) / (0.5 - 0.1) in floating point is a little less."""
+    scores = evaluate([spans(span(0.1, 0.5), span(0.1, 0.3))])[k.CRASH_LOCALIZATION]
+    assert (scores["ap50"], scores["published"]["ap50"]) == (1.0, 0.0)
+
+
+def test_what_is_missing_is_wrong_and_counted() -> None:
+    lost = Pair("valued", {"label": "yes"}, "missing", None)
+    scores = evaluate([label("yes", "yes"), {k.CRASH_RECOGNITION: lost}])[k.CRASH_RECOGNITION]
+    assert (scores["count"], scores["missing"], scores["accuracy"], scores["recall"]) == (2, 1, 0.5, 0.5)
+    assert scores["published"] == {"n": 1, "accuracy": 1.0, "precision": 1.0, "recall": 1.0, "f1": 1.0}
+
+
+def test_within_one_source_a_confound_shows() -> None:
+    """All crashes come from A, all others from B: saying the source scores as well as seeing."""
+    rows = [label("yes", "yes")] * 3 + [label("no", "no")] * 2
+    scores = evaluate(rows, sources=["A"] * 3 + ["B"] * 2)[k.CRASH_RECOGNITION]
+    assert scores["f1"] == 1.0
+    assert scores["source_alone"] == {"count": 5, "accuracy": 1.0, "precision": 1.0, "recall": 1.0, "f1": 1.0}
+    a, b = scores["by_source"]
+    assert (a["source"], a["count"], a["truth_no"]) == ("A", 3, 0)
+    assert (b["source"], b["count"], b["truth_yes"]) == ("B", 2, 0)
+
+
+def test_where_sources_hold_both_answers_the_source_alone_knows_little() -> None:
+    # A: 2 yes, 1 no -> always yes; B: 1 yes, 2 no -> always no: 4 of 6, tp 2, fp 1, fn 1
+    rows = [label("yes", "no"), label("yes", "no"), label("no", "no")] * 2
+    rows[3] = label("no", "no")
+    scores = evaluate(rows, sources=["A"] * 3 + ["B"] * 3)[k.CRASH_RECOGNITION]
+    found = scores["source_alone"]
+    assert [found[n] for n in ("accuracy", "precision", "recall", "f1")] == pytest.approx(
+        [4 / 6, 2 / 3, 2 / 3, 2 / 3]
+    )
+
+
+def test_scores_within_a_source_are_those_of_its_clips_alone() -> None:
+    rows = [spans(span(1, 3), span(1, 3)), spans(span(1, 3), span(2, 4)), spans(span(1, 3), span(1, 2))]
+    whole = evaluate(rows, sources=["A", "B", "B"])[k.CRASH_LOCALIZATION]
+    alone = evaluate(rows[1:])[k.CRASH_LOCALIZATION]
+    assert whole["by_source"][1] == {"source": "B", **alone}
+
+
+def test_sources_and_recordings_must_fit() -> None:
+    with pytest.raises(ValueError, match="1 sources for 2 records"):
+        evaluate([label("yes", "yes")] * 2, sources=["A"])
+    with pytest.raises(ValueError, match="3 recordings for 2 records"):
+        evaluate([label("yes", "yes")] * 2, recordings=["A"] * 3)
+
+
+def test_intervals_are_there_when_asked_for() -> None:
+    rows = [label("yes", "yes"), label("yes", "no"), label("no", "no"), label("no", "yes")] * 5
+    scores = evaluate(rows, bootstrap=Bootstrap(resamples=200, seed=3))[k.CRASH_RECOGNITION]
+    low, high = scores["intervals"]["accuracy"]
+    assert low < scores["accuracy"] < high
+    assert "200 resamples of 20 clips, seed 3" in scores["intervals"]["how"]
+    assert "intervals" not in evaluate(rows)[k.CRASH_RECOGNITION]
+    assert "intervals" not in evaluate(rows[:1], bootstrap=Bootstrap())[k.CRASH_RECOGNITION]
+
+
+def test_every_kind_has_intervals() -> None:
+    rows = [
+        {**label("yes", "yes"), **text("a b c", "a b"), **onsets(1, 1.5, 3)},
+        {**label("no", "yes"), **text("d e f", "d e f"), **onsets(1, 1, 3)},
+    ] * 4
+    for kind, scores in evaluate(rows, bootstrap=Bootstrap(resamples=50)).items():
+        measures = scores["intervals"].keys() - {"how"}
+        assert measures, kind
+        for name in measures:
+            low, high = scores["intervals"][name]
+            assert low - 1e-9 <= scores[name] <= high + 1e-9, (kind, name)
+    onset = evaluate(rows, bootstrap=Bootstrap(resamples=50))[k.PRE_CRASH_LOCALIZATION]
+    assert {"miou", "error_s", "exact"} <= onset["intervals"].keys()
+
+
+def test_distinct_answers_are_counted() -> None:
+    found = evaluate([text("a", "a"), text("b", "a"), text("b", None)])[k.CRASH_DESCRIPTION]
+    assert (found["distinct_truths"], found["distinct_predictions"]) == (2, 1)
