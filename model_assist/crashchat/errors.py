@@ -1,5 +1,7 @@
 """What can go wrong in the engine, as exceptions that name the file."""
 
+from os import PathLike
+
 
 class CrashChatError(Exception):
     """Anything the engine refuses, with a sentence for the person who asked."""
@@ -35,3 +37,14 @@ class WrongArchitectureError(ModelLoadError):
 
 class AdapterError(ModelLoadError):
     """An adapter would not load, would do nothing, or would change the frozen vision tower."""
+
+
+class ConversionError(CrashChatError):
+    """A checkpoint that `crashdesk-convert` refuses.  The message names the file, and the key where one is to blame.
+
+    file: path of the file or folder.  key: weight or setting, "" when the whole file is meant.
+    """
+
+    def __init__(self, file: str | PathLike[str], reason: str, *, key: str = "") -> None:
+        super().__init__(f"{file}: {key}: {reason}" if key else f"{file}: {reason}")
+        self.file, self.key, self.reason = str(file), key, reason

@@ -21,8 +21,11 @@ from model_assist.crashchat.kinds import (
 )
 
 VIDEO_MARKER: Final = "<video>"
+IMAGE_MARKER: Final = "<image>"
 VIDEO_PAD: Final = "<|video_pad|>"
 TURN_END: Final = "<|im_end|>"
+SPECIAL_TOKENS: Final = ("<|endoftext|>", "<|im_start|>", TURN_END, "<|image_pad|>", VIDEO_PAD)
+"""What a tokenizer must have, each as one token."""
 PREFIX_OPENING: Final = "<|im_start|>user\n"
 SUFFIX_CLOSING: Final = f"{TURN_END}\n<|im_start|>assistant\n"
 
