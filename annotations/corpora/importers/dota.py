@@ -19,6 +19,7 @@ from annotations.corpora.importers.frames import Facts, recognition, span_answer
 from annotations.corpora.importers.json_stream import entries
 from annotations.corpora.importers.reading import Format, Reading
 from annotations.corpora.importers.rows import (
+    MAX_SPLIT,
     BadField,
     Rejection,
     VideoRow,
@@ -35,7 +36,7 @@ _METADATA = re.compile(r"metadata.*\.json", re.IGNORECASE)
 _SPLIT = re.compile(r"(train|val|test)_split\.txt", re.IGNORECASE)
 _KEY = re.compile(r"([A-Za-z0-9_-]{11})_(\d{1,9})", re.ASCII)
 _CLASS = re.compile(r"(ego|other): ?(\S.*)")
-_MAX_SPLIT, _MAX_CLASS = 20, 100
+_MAX_CLASS = 100
 
 
 def read(reading: Reading) -> Iterator[Row]:
@@ -123,7 +124,7 @@ def _read_entry(key: str, value: Any, *, file: str, row: int, named: Named, spli
         for field in ("video_start", "video_end", "anomaly_start", "anomaly_end", "num_frames")
     }
     anomaly = checked_text(text_field(value, "anomaly_class", limit=_MAX_CLASS), "anomaly_class", limit=None)
-    subset = text_field(value, "subset", limit=_MAX_SPLIT, default="")
+    subset = text_field(value, "subset", limit=MAX_SPLIT, default="")
     facts = _facts(match, numbers)
     split = splits.check(key, subset, facts)
     start, end = numbers["anomaly_start"], numbers["anomaly_end"]

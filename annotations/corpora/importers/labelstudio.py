@@ -31,9 +31,12 @@ from annotations.corpora.importers.places import CLIP_SUFFIXES
 from annotations.corpora.importers.reading import Format, Reading, files_at, unreadable
 from annotations.corpora.importers.rows import (
     KINDS,
+    MAX_FIELD,
     MAX_NAME,
     MAX_RECORDING,
     MAX_SOURCE,
+    MAX_SPLIT,
+    MAX_URL,
     BadField,
     GivenAnswer,
     Rejection,
@@ -46,9 +49,6 @@ from annotations.corpora.importers.rows import (
 from annotations.corpora.importers.tabular import TableError, json_items, plain, printable
 from annotations.corpora.importers.times import frame_of, frame_us, rate_of
 
-MAX_URL: Final = 2000
-MAX_SPLIT: Final = 20
-MAX_FIELD: Final = 60
 DEFAULT_CONTROLS: Final[dict[str, dict[str, Any]]] = {
     "crash_recognition": {"control": "crash", "yes": ["Yes"], "no": ["No"]},
     "crash_localization": {"control": "segments", "label": "Crash"},

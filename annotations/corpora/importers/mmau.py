@@ -28,6 +28,7 @@ from typing import Any, Final
 from annotations.corpora.importers.places import CLIP_SUFFIXES
 from annotations.corpora.importers.reading import Format, Reading, files_at, unreadable
 from annotations.corpora.importers.rows import (
+    MAX_FIELD,
     BadField,
     GivenAnswer,
     Rejection,
@@ -45,7 +46,6 @@ SOURCES: Final = {"cap": "MM-AU-CAP", "dada": "MM-AU-DADA"}
 
 _DIGITS: Final = {"cap": 6, "dada": 3}
 _SUFFIXES: Final = (".xlsx", ".xls")
-MAX_FIELD: Final = 60
 _HIGHEST: Final = 999_999
 _NOT_GIVEN = -1
 _HEADER_WITHIN = 20

@@ -20,6 +20,7 @@ KINDS: Final = (
     "pre_crash_localization",
 )
 MAX_NAME, MAX_SOURCE, MAX_RECORDING = 300, 100, 200
+MAX_SPLIT, MAX_URL, MAX_FIELD = 20, 2000, 60
 MAX_DIGITS: Final = 30
 _PLAIN_NAME: Final = re.compile(r"(?:[\w-][\w.-]*/)*[\w-][\w.-]*")
 """Names that need no closer look: no folder or file begins with a point."""

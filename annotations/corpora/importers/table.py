@@ -24,9 +24,12 @@ from annotations.corpora.importers.column_mapping import (
 )
 from annotations.corpora.importers.reading import Format, Reading, files_at, unreadable
 from annotations.corpora.importers.rows import (
+    MAX_FIELD,
     MAX_NAME,
     MAX_RECORDING,
     MAX_SOURCE,
+    MAX_SPLIT,
+    MAX_URL,
     BadField,
     GivenAnswer,
     Rejection,
@@ -47,9 +50,6 @@ from annotations.corpora.importers.tabular import (
 )
 from annotations.corpora.importers.times import frame_of, frame_us, rate_of, time_us
 
-MAX_SPLIT: Final = 20
-MAX_URL: Final = 2000
-MAX_FIELD: Final = 60
 _SCHEMES: Final = ("http", "https", "s3")
 
 

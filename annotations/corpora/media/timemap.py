@@ -199,13 +199,6 @@ class TimeMap:
         """The frame on screen at `us`: the last one that started by then (the first frame before 0)."""
         return max(0, int(np.searchsorted(self.times_us, us, side="right")) - 1)
 
-    def nearest_frame(self, us: int) -> int:
-        """The frame that starts nearest to `us`; the earlier of two equally near."""
-        frame = self.frame_at(us)
-        if frame + 1 < len(self) and self.time_of(frame + 1) - us < us - self.time_of(frame):
-            return frame + 1
-        return frame
-
     def fits(self, fps: Fraction) -> bool:
         """Whether every frame k lies at k/fps, within `jitter_limit_us`."""
         return self._deviation_us(fps) <= jitter_limit_us(fps)

@@ -88,18 +88,10 @@ def test_frame_at_is_the_last_frame_started(time_map: TimeMap, data: st.DataObje
     assert frame == (started[-1] if started else 0)
 
 
-@given(variable_maps(), st.data())
-def test_nearest_frame_is_nearest(time_map: TimeMap, data: st.DataObject) -> None:
-    us = data.draw(st.integers(0, time_map.duration_us))
-    best = min(range(len(time_map)), key=lambda k: (abs(time_map.time_of(k) - us), k))
-    assert time_map.nearest_frame(us) == best
-
-
 @given(variable_maps())
 def test_every_frame_time_finds_its_frame(time_map: TimeMap) -> None:
     for frame in range(len(time_map)):
-        time = time_map.time_of(frame)
-        assert time_map.frame_at(time) == time_map.nearest_frame(time) == frame
+        assert time_map.frame_at(time_map.time_of(frame)) == frame
 
 
 def test_frames_outside_are_refused() -> None:
