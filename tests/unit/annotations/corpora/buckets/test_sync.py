@@ -31,6 +31,7 @@ from annotations.corpora.uploads.locks import only_sync
 from crashdesk.accounts.models import User
 from crashdesk.jobs import services as jobs
 from crashdesk.jobs.models import Job, JobState
+from crashdesk.jobs.running import Running
 from crashdesk.jobs.tasks import perform
 from tests.factories import make_corpus, make_video
 from tests.unit.annotations.corpora.s3 import BUCKET, S3Server, s3_server, use_as_store
@@ -342,20 +343,14 @@ def test_a_cancelled_sync_stops_and_a_retried_one_goes_on(
 
     running: dict[str, Any] = {}
     monkeypatch.setattr(Bucket, "read", cancelling)
-    monkeypatch.setattr(
-        "crashdesk.jobs.running.Running.__enter__", lambda self: running.update(it=self) or _started(self)
-    )
+    enter = Running.__enter__
+    monkeypatch.setattr(Running, "__enter__", lambda self: running.update(it=self) or enter(self))
     assert work().state == JobState.CANCELLED
     assert Video.objects.count() == 4
     monkeypatch.setattr(Bucket, "read", real)
     jobs.retry(job_id, by=lead)
     assert work().state == JobState.DONE
     assert Video.objects.count() == 8
-
-
-def _started(running: Any) -> Any:
-    running._thread.start()
-    return running
 
 
 def test_a_bucket_that_cannot_be_listed_is_said_at_once(s3: S3Server, lead: User) -> None:
