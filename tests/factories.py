@@ -23,7 +23,15 @@ from annotations.corpora.models import Corpus, Media, MediaState, Video
 from annotations.reviews.decisions import approve
 from annotations.reviews.services import record_submission
 from crashdesk.accounts.models import Role, User
+from crashdesk.api.errors import Problem
+from crashdesk.jobs.models import Job
+from crashdesk.jobs.services import claim_next, fail, finish
+from model_assist.crashchat.answers import ClipAnswers, FramesUsed, KindAnswer
 from model_assist.crashchat.settings import EngineSettings
+from model_assist.predictions import outcome
+from model_assist.predictions.choosing import question_versions
+from model_assist.predictions.models import CasePrediction, PredictionRun
+from model_assist.predictions.services import start_run
 from model_assist.registry.models import ModelVersion
 from model_assist.registry.services import register
 
@@ -140,3 +148,62 @@ def make_model_version(name: str = "tiny", **fields: Any) -> ModelVersion:
     """A registered model version without weights: for tests that never load it."""
     values: dict[str, Any] = {"base": "hub/none", "adapters": {}, "engine_settings": EngineSettings()}
     return register(name=name, by=None, **{**values, **fields})
+
+
+def model_says(
+    prediction: CasePrediction, said: Mapping[str, Said] = CRASH, *, seconds: float = 0.5
+) -> ClipAnswers:
+    """What an engine would hand over for a case of a run: its kinds, asked in the guideline's words."""
+    run = prediction.run
+    versions = question_versions(run.guideline, run.kinds)
+    answers = {
+        kind: KindAnswer(
+            kind=kind, raw_text="raw", state=said[kind].state, value=said[kind].value, reason="", confidence=0.7,  # type: ignore[arg-type]
+            confidence_detail={}, adapter="linguistic", prompt_version=version,
+        )
+        for kind, version in versions.items()
+    }  # fmt: skip
+    frames = FramesUsed(
+        fps=10.0, count=1, times_us=[0], source_indices=[0], source_pts_us=[0], width=56, height=28, visual_tokens=2,
+        reader="pyav", damaged=0,
+    )  # fmt: skip
+    return ClipAnswers(answers=answers, frames=frames, duration_us=5_000_000, timings={"answers": seconds})
+
+
+def work_on(run: PredictionRun, *, error: Exception | None = None) -> CasePrediction:
+    """Do the next case of the gpu queue, which must be one of this run, as a worker does; or let it fail like that."""
+    job = claim_next("gpu")
+    assert job is not None
+    prediction = run.case_predictions.select_related("run__model_version", "run__guideline", "case").get(
+        pk=job.args["case_prediction"]
+    )
+    outcome.begin(prediction.case_id)
+    try:
+        if error is not None:
+            raise error
+        new = outcome.write(prediction=prediction, said=model_says(prediction))
+        finish(job, {"new_answers": new})
+    except Exception as raised:
+        if raised is not error:
+            raise
+        fail(job, raised)
+    prediction.refresh_from_db()
+    return prediction
+
+
+def make_prediction_run(
+    *, cases: int = 3, done: int = 0, failed: int = 0, corpus: Corpus | None = None, **asked: Any
+) -> PredictionRun:
+    """A run over that many new cases of a corpus, of which some are answered and then some have failed for good."""
+    if not ModelVersion.objects.filter(in_use=True).exists():
+        make_model_version()
+    corpus, guideline = corpus or make_corpus(), make_guideline()
+    for _ in range(cases):
+        make_case(video=make_video(corpus), guideline=guideline)
+    run = start_run(corpus=corpus, guideline=guideline, by=None, **asked)
+    for _ in range(done):
+        work_on(run)
+    for _ in range(failed):
+        prediction = work_on(run, error=Problem("frames_unreadable", "clip.mp4: no frame can be read"))
+        assert Job.objects.get(group=run.group, args__case_prediction=prediction.pk).state == "failed"
+    return run

@@ -15,7 +15,9 @@ from crashdesk.jobs.tasks import perform
 from model_assist.crashchat.answers import ClipAnswers, FramesUsed, KindAnswer
 from model_assist.crashchat.errors import FrameReadError
 from model_assist.predictions import outcome, services, work
+from model_assist.predictions.control import cancel_run
 from model_assist.predictions.models import CasePrediction
+from model_assist.predictions.progress import counts_of
 from tests.factories import CRASH, make_case, make_corpus, make_guideline, make_model_version, make_video
 
 pytestmark = pytest.mark.django_db
@@ -78,8 +80,8 @@ def test_six_answers_with_their_provenance_and_the_case_is_predicted(engine: Eng
     assert (answer.model_version, answer.adapter, answer.confidence) == ("the-model", "linguistic", 0.7)
     assert answer.frames["times_us"] == [0, 100_000]
     assert answer.case.status == CaseStatus.PREDICTED
-    assert services.progress_of(run) == {
-        "queued": 0, "paused": 0, "running": 0, "done": 1, "failed": 0, "cancelled": 0, "total": 1,
+    assert counts_of([run])[run.pk] == {
+        "queued": 0, "paused": 0, "running": 0, "done": 1, "failed": 0, "cancelled": 0,
     }  # fmt: skip
 
 
@@ -126,7 +128,7 @@ def test_cases_further_on_get_answers_but_stay_where_they_are(engine: Engine) ->
 def test_cancelling_gives_the_cases_back(engine: Engine, lead: User) -> None:
     run, _ = start(3)
     run_next()
-    assert services.cancel_run(run=run, by=lead) == 2
+    assert cancel_run(run=run, by=lead) == 2
     statuses = sorted(row.case.status for row in CasePrediction.objects.filter(run=run))
     assert statuses == [CaseStatus.PREDICTED, CaseStatus.READY, CaseStatus.READY]
 
@@ -144,7 +146,7 @@ def test_cancelling_a_second_run_leaves_the_first_ones_claim_alone(engine: Engin
     first_job = claim_next("gpu")
     assert first_job is not None
     outcome.begin(case_id)
-    assert services.cancel_run(run=second, by=lead) == 1
+    assert cancel_run(run=second, by=lead) == 1
     case.refresh_from_db()
     assert case.status == CaseStatus.PREDICTING
     perform(first_job)
