@@ -8,14 +8,15 @@ from model_assist.predictions.models import CasePrediction
 
 
 def gave_up(job: Job) -> None:
-    """The job failed for good or was cancelled: the case waits again."""
+    """The job failed for good, was cancelled, or goes back to its queue unharmed: the case waits again."""
     outcome.give_back(CasePrediction.objects.get(pk=job.args["case_prediction"]))
 
 
 register(
     "predict_case",
     queue="gpu",
-    run="model_assist.predictions.work.predict_case",
+    run="model_assist.predictions.work.predict_cases",
     needs=Action.PREDICT,
     gave_up=gave_up,
+    together=True,
 )

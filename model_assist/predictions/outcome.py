@@ -44,8 +44,11 @@ def give_back(prediction: CasePrediction) -> None:
 
 
 @transaction.atomic
-def write(*, prediction: CasePrediction, said: ClipAnswers) -> int:
-    """Write the six answers of a clip, all or none, once; returns how many were new."""
+def write(*, prediction: CasePrediction, said: ClipAnswers, device: str = "") -> int:
+    """Write the answers about a clip, all or none, once; returns how many were new.
+
+    `device` is what the model ran on, as a person would name it.
+    """
     case = Case.objects.select_for_update().get(pk=prediction.case_id)
     version = prediction.run.model_version
     frames: dict[str, Any] = asdict(said.frames)
@@ -72,6 +75,6 @@ def write(*, prediction: CasePrediction, said: ClipAnswers) -> int:
     if case.status == CaseStatus.PREDICTING:
         move(case, CaseStatus.PREDICTED, by=None)
     CasePrediction.objects.filter(pk=prediction.pk).update(
-        predicted_at=timezone.now(), seconds=sum(said.timings.values())
+        predicted_at=timezone.now(), seconds=sum(said.timings.values()), device=device[:100]
     )
     return new

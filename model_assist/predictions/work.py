@@ -1,40 +1,169 @@
-"""The GPU job: one case of a prediction run. Imported by the GPU worker alone: it loads torch."""
+"""The GPU jobs: the cases of a prediction run, several at once. Imported by the GPU worker alone: it loads torch."""
 
-from typing import Any
+import logging
+import os
+import signal
+from collections.abc import Generator, Iterator
+from contextlib import ExitStack, closing, suppress
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, cast
+
+import torch
+from django.conf import settings
 
 from annotations.cases.models import Prompt
 from annotations.corpora.models import Severity, VideoFinding
 from crashdesk.api.errors import Problem
 from crashdesk.jobs.running import Running
+from crashdesk.jobs.together import Together
 from crashdesk.storage.files import local_path
-from model_assist.crashchat.errors import FrameReadError
+from model_assist.crashchat.answers import ClipAnswers
+from model_assist.crashchat.engine import ClipRequest
+from model_assist.crashchat.errors import (
+    CrashChatError,
+    FrameReadError,
+    FrameTimeoutError,
+    ModelLoadError,
+    ReaderCrashedError,
+)
 from model_assist.predictions import outcome
-from model_assist.predictions.engines import engine_for
-from model_assist.predictions.models import CasePrediction
+from model_assist.predictions.control import pause_run
+from model_assist.predictions.engines import HeldEngine, hold
+from model_assist.predictions.models import CasePrediction, PredictionRun
+
+logger = logging.getLogger(__name__)
+Outcome = tuple[int, ClipAnswers | CrashChatError]
+
+MAY_PASS = (FrameTimeoutError, ReaderCrashedError)
+"""A busy or small machine may be to blame for these, not the clip: it is tried again, alone."""
 
 
-def predict_case(running: Running) -> dict[str, Any]:
-    """Answer one case. Started twice, it finds its answers written and adds nothing."""
-    prediction = CasePrediction.objects.select_related("run__model_version", "case__video__media").get(
-        pk=running.job.args["case_prediction"]
+@dataclass(frozen=True)
+class CaseTask:
+    """A case being answered. `files` holds the local copy of its clip."""
+
+    running: Running
+    prediction: CasePrediction
+    request: ClipRequest
+    files: ExitStack
+
+
+class _Overtaken(Exception):
+    """Somebody waits for another job: the clips read ahead are left for later."""
+
+
+def predict_cases(together: Together) -> None:
+    """Answer the cases of a run as they come, each written as soon as its batch is done.
+
+    Started twice, a case finds its answers written and adds nothing.
+    """
+    run = PredictionRun.objects.select_related("model_version").get(
+        case_predictions=together.first.args["case_prediction"]
     )
-    if prediction.predicted_at is not None:
-        return {"new_answers": 0}
-    case, media = prediction.case, prediction.case.video.media
-    if media is None:
-        raise Problem("lacks_media", f"Case {case.pk} has no clip to watch.")
-    outcome.begin(case.pk)
-    prompts = dict(Prompt.objects.filter(guideline_id=case.guideline_id).values_list("kind", "text"))
-    engine = engine_for(prediction.run.model_version)
+    shift = _Shift(together, run, _hold(run))
     try:
-        with local_path(media.storage_name) as path:
-            said = engine.answer(path, prompts)
-    except FrameReadError as error:
-        VideoFinding.objects.get_or_create(
-            video=case.video,
-            code="frames_unreadable",
-            defaults={"severity": Severity.ERROR, "message": str(error)[:500]},
+        shift.work()
+    except _Overtaken:
+        logger.info("%s goes on after something more urgent", run.group)
+    except torch.AcceleratorError:
+        leave_process()
+        raise
+    finally:
+        for task in shift.tasks.values():
+            task.files.close()
+
+
+def _hold(run: PredictionRun) -> HeldEngine:
+    """The run's engine. A model that does not load holds the run: no case of it could fare better, none is to blame."""
+    try:
+        return hold(run.model_version)
+    except ModelLoadError:
+        with suppress(Problem):  # it is held, or stopped, already
+            pause_run(run=run, by=None)
+        raise
+
+
+class _Shift:
+    """One worker's turn at a run."""
+
+    def __init__(self, together: Together, run: PredictionRun, held: HeldEngine) -> None:
+        self.together, self.run, self.held = together, run, held
+        self.tasks: dict[int, CaseTask] = {}
+        self.prompts = dict(Prompt.objects.filter(guideline=run.guideline_id).values_list("kind", "text"))
+
+    def work(self) -> None:
+        """Hand the engine one case after the other, and write what it says."""
+        answers = cast("Generator[Outcome, None, None]", self.held.engine.answer_many(self._requests()))
+        with closing(answers):
+            for position, said in answers:
+                self._end(self.tasks.pop(position), said)
+                if self.together.is_over:
+                    return
+
+    def _requests(self) -> Iterator[ClipRequest]:
+        """What to ask about the next cases. The engine asks for more only between two batches."""
+        position = 0
+        for running in self.together.jobs(self.held.clips_per_batch):
+            task = self.together.attempt(running, partial(self._begin, running))
+            if task is None:
+                continue
+            if task.prediction.predicted_at is not None:
+                self.together.conclude(running, partial(dict, new_answers=0))
+                continue
+            self.tasks[position] = task
+            position += 1
+            yield task.request
+        if self.together.overtaken:
+            raise _Overtaken
+
+    def _begin(self, running: Running) -> CaseTask:
+        """Claim the case for the model and fetch its clip. Raises Problem when there is none."""
+        prediction = CasePrediction.objects.select_related("run__model_version", "case__video__media").get(
+            pk=running.job.args["case_prediction"]
         )
-        raise Problem("frames_unreadable", f"{case.video.name}: {error}") from error
-    running.check(fresh=True)
-    return {"new_answers": outcome.write(prediction=prediction, said=said)}
+        case, media, files = prediction.case, prediction.case.video.media, ExitStack()
+        if prediction.predicted_at is not None:
+            return CaseTask(running, prediction, ClipRequest(path=""), files)
+        if media is None:
+            raise Problem("lacks_media", f"Case {case.pk} has no clip to watch.")
+        outcome.begin(case.pk)
+        path = files.enter_context(local_path(media.storage_name))
+        key = self.held.features_key(media.sha256)
+        request = ClipRequest(path, self.prompts, kinds=self.run.kinds, features_key=key)
+        return CaseTask(running, prediction, request, files)
+
+    def _end(self, task: CaseTask, said: ClipAnswers | CrashChatError) -> None:
+        """Write the answers and mark the job done in one transaction, or record why there are none."""
+        with task.files:
+            if isinstance(said, CrashChatError):
+                self.together.attempt(task.running, partial(_refuse, task, said))
+            else:
+                self.together.conclude(task.running, partial(self._write, task.prediction, said))
+
+    def _write(self, prediction: CasePrediction, said: ClipAnswers) -> dict[str, Any]:
+        new = outcome.write(prediction=prediction, said=said, device=self.held.device)
+        return {"new_answers": new}
+
+
+def _refuse(task: CaseTask, error: CrashChatError) -> None:
+    """Raise what the engine said: at once for good where the clip is to blame, else to be tried again."""
+    last = task.running.job.attempts >= settings.JOB_MAX_ATTEMPTS
+    if not isinstance(error, FrameReadError) or (isinstance(error, MAY_PASS) and not last):
+        raise error
+    video = task.prediction.case.video
+    VideoFinding.objects.get_or_create(
+        video=video,
+        code="frames_unreadable",
+        defaults={"severity": Severity.ERROR, "message": str(error)[:500]},
+    )
+    raise Problem("frames_unreadable", f"{video.name}: {error}") from error
+
+
+def leave_process() -> None:
+    """End this worker: after such an error its GPU context answers nothing any more, but a new process can.
+
+    A warm stop, so that what is held is recorded first; whoever supervises the worker starts the next one.
+    """
+    logger.critical("the GPU failed beyond repair in this process; it ends, to be started again")
+    os.kill(os.getpid(), signal.SIGTERM)

@@ -19,15 +19,18 @@ def env_flag(name: str, default: bool) -> bool:
     raise ImproperlyConfigured(f"{name}={raw!r} is neither yes nor no; write {name}=1 or {name}=0")
 
 
-def env_int(name: str, default: int) -> int:
-    """A whole number. Raises ImproperlyConfigured on anything else."""
+def env_int(name: str, default: int, *, at_least: int | None = None) -> int:
+    """A whole number. Raises ImproperlyConfigured on anything else, and on one below `at_least`."""
     raw = os.environ.get(name, "").strip()
     if raw == "":
         return default
     try:
-        return int(raw)
+        value = int(raw)
     except ValueError:
         raise ImproperlyConfigured(f"{name}={raw!r} is not a whole number") from None
+    if at_least is not None and value < at_least:
+        raise ImproperlyConfigured(f"{name}={value} is too small; write {at_least} or more")
+    return value
 
 
 DATABASE_OPTIONS = frozenset(

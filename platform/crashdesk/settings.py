@@ -178,6 +178,13 @@ MEDIA_MEMORY_MB = env_int("CRASHDESK_MEDIA_MEMORY_MB", 4096)
 MODEL_BASE = os.environ.get("CRASHDESK_MODEL", str(HOME / "model" / "base"))
 MODEL_ADAPTERS = Path(os.environ.get("CRASHDESK_ADAPTERS", str(HOME / "model" / "adapters")))
 
+# How a worker runs it: see docs/workers.md. 0 clips per batch: as many as the model's own settings say.
+CLIPS_PER_BATCH = env_int("CRASHDESK_CLIPS_PER_BATCH", 0, at_least=0)
+FRAMES_TIMEOUT_SECONDS = env_int("CRASHDESK_FRAMES_TIMEOUT_SECONDS", 60, at_least=1)
+# Vision features kept on disk, so that other questions and adapters need no decoding; 0 MB keeps none.
+FEATURE_CACHE = Path(os.environ.get("CRASHDESK_FEATURE_CACHE") or HOME / "features")
+FEATURE_CACHE_BYTES = env_int("CRASHDESK_FEATURE_CACHE_MB", 0, at_least=0) * 1024**2
+
 LABELSTUDIO_URL = (
     os.environ.get("CRASHDESK_LABELSTUDIO_URL") or embedded.embedded_labelstudio_url(EMBEDDED)
 ).rstrip("/")

@@ -113,7 +113,7 @@ class Running:
             )
 
     def stands(self, *, cancelled: bool) -> None:
-        """The claim was just renewed, and whether the job is to be cancelled."""
+        """The claim was just seen to be ours, and whether the job is to be cancelled."""
         if cancelled:
             self._cancelled.set()
 
@@ -128,21 +128,29 @@ class Running:
 
 
 def renew(claims: Collection[Running]) -> None:
-    """Renew the leases of many claims in one statement, and learn which are lost or to be cancelled."""
+    """Renew the leases of many claims in one statement, and learn which are lost or to be cancelled.
+
+    A row that somebody else has locked is left for the next time: waiting for it while holding the others could lock
+    up with whoever cancels a whole group.
+    """
     began = time.monotonic()
     until = timezone.now() + timedelta(seconds=settings.JOB_LEASE_SECONDS)
-    tokens = [claim.job.token for claim in claims]
     ours = Job.objects.filter(
-        pk__in=[claim.job.pk for claim in claims], token__in=tokens, state=JobState.RUNNING
+        pk__in=[claim.job.pk for claim in claims],
+        token__in=[claim.job.token for claim in claims],
+        state=JobState.RUNNING,
     )
-    ours.update(lease_until=until)
+    with transaction.atomic():
+        free = set(ours.select_for_update(skip_locked=True).values_list("pk", flat=True))
+        Job.objects.filter(pk__in=free).update(lease_until=until)
     cancelled = dict(ours.values_list("token", "cancel_requested"))
     for claim in claims:
-        if claim.job.token in cancelled:
-            claim.renewed_at = began
-            claim.stands(cancelled=cancelled[claim.job.token])
-        else:
+        if claim.job.token not in cancelled:
             claim.lose()
+            continue
+        if claim.job.pk in free:
+            claim.renewed_at = began
+        claim.stands(cancelled=cancelled[claim.job.token])
 
 
 class Heartbeat:

@@ -91,13 +91,19 @@ def claim_along(first: Job, limit: int) -> list[Job]:
     return row
 
 
+def overtakes(job: Job) -> bool:
+    """Whether something more urgent than this job waits in its queue."""
+    return _ready(job.queue).filter(priority__lt=job.priority).exists()
+
+
+def _ready(queue: str) -> QuerySet[Job]:
+    due = Q(not_before__isnull=True) | Q(not_before__lte=timezone.now())
+    return Job.objects.filter(due, queue=queue, state="queued")
+
+
 def _waiting(queue: str) -> QuerySet[Job]:
     """What may be claimed now, most urgent first, without the rows that another worker is just claiming."""
-    now = timezone.now()
-    waiting = Job.objects.filter(
-        Q(not_before__isnull=True) | Q(not_before__lte=now), queue=queue, state="queued"
-    )
-    return waiting.order_by("priority", "id").select_for_update(skip_locked=True)
+    return _ready(queue).order_by("priority", "id").select_for_update(skip_locked=True)
 
 
 def _claim(jobs: Sequence[Job]) -> None:
@@ -120,18 +126,24 @@ def worker_name() -> str:
 
 @transaction.atomic
 def give_back(jobs: Sequence[Job]) -> int:
-    """Return claimed jobs that were not begun, or not to their end, through no fault of theirs: no attempt is counted.
+    """Return claimed jobs that were not begun, or not to their end, through no fault of theirs.
 
-    Returns how many were still ours; one that was to be cancelled is cancelled.
+    No attempt is counted and what was begun is undone, as if they had never been claimed; one that was to be
+    cancelled is cancelled. Returns how many were still ours.
     """
     returned = 0
     for job in jobs:
-        if _held(job).filter(cancel_requested=True).exists():
-            returned += _end_undone(job, _held(job), JobState.CANCELLED, error="")
-        else:
-            returned += _held(job).update(
-                state=_waits_as(job), token=None, lease_until=None, attempts=F("attempts") - 1
-            )
+        mine = _held(job).select_for_update().first()
+        if mine is None:
+            continue
+        returned += 1
+        if mine.cancel_requested:
+            _end_undone(job, _held(job), JobState.CANCELLED, error="")
+            continue
+        waits: dict[str, Any] = {"token": None, "lease_until": None, "attempts": F("attempts") - 1}
+        _held(job).update(state=_waits_as(job), **waits)
+        if (gave_up := handler_for(job.kind).gave_up) is not None:
+            gave_up(job)
     return returned
 
 

@@ -39,6 +39,8 @@ class Together:
 
     def __init__(self, first: Job, *, shift_s: float = SHIFT_SECONDS) -> None:
         self.first = first
+        self.overtaken = False
+        """Whether `jobs` ended because something more urgent waits: a handler that leaves then has the rest given back."""
         self._alone = first.attempts > 1
         self._ends_at = time.monotonic() + shift_s
         self._ahead: deque[Running] = deque()
@@ -56,12 +58,11 @@ class Together:
         """Every claim still held ends: given back, or, begun when the handler failed, failed with its error."""
         try:
             if isinstance(error, Exception):
-                if (
-                    not self._begun and self._ahead
-                ):  # it failed before it looked at any: an attempt all the same
-                    self._begin()
+                if not self._begun and self._ahead:
+                    self._begin()  # it failed before it looked at any: an attempt all the same
                 for running in list(self._begun.values()):
                     self._fail(running, error)
+            self._heartbeat.stop()
             left = [*self._begun.values(), *self._ahead]
             if left:
                 patiently(lambda: services.give_back([running.job for running in left]))
@@ -125,6 +126,7 @@ class Together:
             return False
         try:
             self._take(services.claim_along(self.first, limit))
+            self.overtaken = not self._ahead and services.overtakes(self.first)
         except (OperationalError, InterfaceError):  # what is in work goes on; more is for the next shift
             logger.warning("no more jobs of %s claimed", self.first.group, exc_info=True)
             connection.close()
