@@ -65,11 +65,11 @@ def steady_clip(path: Path, *, frames: int = 50, rate: int = 25, b_frames: int =
     return write_clip(path, [i * 1000 // rate for i in range(frames)], rate=rate, b_frames=b_frames)
 
 
-def hang(path: str, **options: object) -> None:
+def hang(path: str, address: str | None, **options: object) -> None:
     """A read that never comes back (run in the reading child)."""
     time.sleep(600)
 
 
-def die(path: str, **options: object) -> NoReturn:
+def die(path: str, address: str | None, **options: object) -> NoReturn:
     """A read that takes the child down."""
     os._exit(3)

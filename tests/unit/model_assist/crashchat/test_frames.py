@@ -64,7 +64,7 @@ def test_the_rule_shows_the_last_frame_before_each_tick(gaps: list[int], fps: fl
 def test_constant_rate(tmp_path: Path, reader: str) -> None:
     clip = steady_clip(tmp_path / "a.mp4", frames=50, rate=25)
     frames = read_frames(clip, reader=reader)  # type: ignore[arg-type]
-    assert frames.reader == ("pyav" if reader == "pyav" else "decord")
+    assert frames.reader == ("decord" if reader == "decord" else "pyav")
     assert frames.duration_us == 2_000_000
     assert (frames.width, frames.height) == (160, 96)
     assert frames.times_us == [i * 100_000 for i in range(20)]
@@ -197,7 +197,7 @@ def test_a_hanging_read_is_killed_and_the_next_one_works(
     with FrameReader(timeout_s=20) as reader:
         reader.read(clip)
         with monkeypatch.context() as patch:
-            patch.setattr("model_assist.crashchat.frames.read_frames", hang)
+            patch.setattr("model_assist.crashchat.frames_child.read_shared", hang)
             reader.timeout_s = 0.3
             began = time.monotonic()
             with pytest.raises(FrameTimeoutError, match=r"a\.mp4: no frames after 0.3 s"):
@@ -211,7 +211,7 @@ def test_a_dying_child_is_an_error_of_its_own(tmp_path: Path, monkeypatch: pytes
     clip = steady_clip(tmp_path / "a.mp4")
     with FrameReader(timeout_s=20) as reader:
         with monkeypatch.context() as patch:
-            patch.setattr("model_assist.crashchat.frames.read_frames", die)
+            patch.setattr("model_assist.crashchat.frames_child.read_shared", die)
             with pytest.raises(ReaderCrashedError, match=r"a\.mp4"):
                 reader.read(clip)
         assert len(reader.read(clip).pixels) == 20
