@@ -47,10 +47,12 @@ def texts(
 
 
 def text_overlap(pairs: Sequence[tuple[str, str]]) -> Scores:
-    """Overlap of (reference, prediction) texts: bleu, rouge1, rouge2, rougeL and exact; all 0.0 for no pairs.
+    """Overlap of (reference, prediction) texts; all 0.0 for no pairs.
 
-    bleu: corpus BLEU-4 on white-space tokens with smoothing method 1. rouge*: mean F-measure with Porter stemming.
-    exact: equal texts but for the space around them.
+    bleu: corpus BLEU-4 on white-space tokens with smoothing method 1. bleu_ceiling: what the references themselves
+    would score as predictions; below 1 where references are shorter than four words, because nltk counts a run of
+    four in them that can never match. rouge1, rouge2, rougeL: mean F-measure with Porter stemming. exact: equal
+    texts but for the space around them.
     """
     return dict(measured(_measure(pairs), len(pairs)))
 
@@ -62,7 +64,7 @@ def _scored(
 
 
 def _measure(pairs: Sequence[tuple[str, str]]) -> Measure:
-    overlap = bleu_statistics(pairs)
+    overlap, perfect = bleu_statistics(pairs), bleu_statistics((true, true) for true, _ in pairs)
     fmeasures = rouge_statistics(pairs)[:, 2::3]
     exact = np.array([[float(true.strip() == said.strip())] for true, said in pairs]).reshape(-1, 1)
     means = np.concatenate([fmeasures, exact], axis=1)
@@ -71,6 +73,7 @@ def _measure(pairs: Sequence[tuple[str, str]]) -> Measure:
         average = ratio(weights @ means, weights.sum(axis=1, keepdims=True)).T
         return {
             "bleu": bleu(weights @ overlap),
+            "bleu_ceiling": bleu(weights @ perfect),
             **dict(zip(("rouge1", "rouge2", "rougeL", "exact"), average, strict=True)),
         }
 

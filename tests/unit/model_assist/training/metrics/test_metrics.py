@@ -274,3 +274,11 @@ def test_every_kind_has_intervals() -> None:
 def test_distinct_answers_are_counted() -> None:
     found = evaluate([text("a", "a"), text("b", "a"), text("b", None)])[k.CRASH_DESCRIPTION]
     assert (found["distinct_truths"], found["distinct_predictions"]) == (2, 1)
+
+
+def test_short_references_keep_bleu_from_one() -> None:
+    # "no collision." twice: 1-runs 4 of 4, 2-runs 2 of 2, 3- and 4-runs (0 + 0.1) of 1 + 1: (0.05 * 0.05) ** 0.25
+    short = evaluate([text("no collision.", "no collision.")] * 2)[k.CRASH_DESCRIPTION]
+    assert short["bleu"] == short["bleu_ceiling"] == pytest.approx(0.05**0.5)
+    long = evaluate([text("a car hits a truck", "no")])[k.CRASH_DESCRIPTION]
+    assert (long["bleu"], long["bleu_ceiling"]) == (0.0, pytest.approx(1.0))
