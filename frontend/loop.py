@@ -185,7 +185,7 @@ def hint(found: Mapping[str, int]) -> Hint | None:
         (
             found["ready"] > 0 and found["predicting"] == 0,
             f"Clips wait for a first draft: {found['ready']} cases. Start a prediction run.",
-            api, "Start one through the API",
+            reverse("run-start"), "Choose the cases",
         ),
         (
             found["predicted"] > 0,

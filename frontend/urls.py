@@ -1,7 +1,7 @@
 from django.contrib.auth.views import LoginView, LogoutView
 from django.urls import path
 
-from frontend import audit_views, corpora_views, duplicates_views, imports_views, views
+from frontend import audit_views, corpora_views, duplicates_views, imports_views, runs_views, views
 from frontend.api import LoopView
 
 urlpatterns = [
@@ -29,6 +29,11 @@ urlpatterns = [
     path("duplicates", duplicates_views.cluster_list, name="duplicates"),
     path("duplicates/said", duplicates_views.verdict_list, name="duplicate-verdicts"),
     path("duplicates/<int:pk>", duplicates_views.cluster_page, name="duplicate-cluster"),
+    path("runs", runs_views.run_list, name="runs"),
+    path("runs/new", runs_views.start_form, name="run-start"),
+    path("runs/new/preview", runs_views.start_preview, name="run-preview"),
+    path("runs/<int:pk>", runs_views.run_page, name="run"),
+    path("runs/<int:pk>/progress", runs_views.run_progress, name="run-progress"),
     path("imports/<int:pk>", imports_views.import_page, name="import"),
     path("imports/<int:pk>/progress", imports_views.import_progress, name="import-progress"),
     path("imports/<int:pk>/rejections.csv", imports_views.rejections_csv, name="import-rejections-csv"),

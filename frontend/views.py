@@ -86,6 +86,7 @@ def case_page(request: HttpRequest, pk: int) -> HttpResponse:
             "return": CaseStatus.RETURNED in moves,
             "exclude": CaseStatus.EXCLUDED in moves,
             "reopen": case.status == CaseStatus.EXCLUDED,
+            "predict": lane["fps"] is not None and case.status not in (CaseStatus.NEW, CaseStatus.EXCLUDED),
         },
         "labelstudio_task": deep_link(case),
         "history": history(case)[:SHOWN_HISTORY],
