@@ -1,9 +1,25 @@
-"""What the engine says about a clip, as plain data. Free of torch."""
+"""What the engine is asked about a clip and what it says, as plain data. Free of torch."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 from model_assist.crashchat import kinds as k
+
+
+@dataclass(frozen=True)
+class ClipRequest:
+    """One clip to answer.
+
+    prompts: questions by kind, the default wording where there is none.  features_key: under which the feature
+    store knows the clip, None to leave the store out.
+    """
+
+    path: str | Path
+    prompts: Mapping[str, str] | None = None
+    kinds: Sequence[str] = k.ALL
+    features_key: str | None = None
 
 
 @dataclass(frozen=True)
@@ -39,7 +55,11 @@ class FramesUsed:
 
 @dataclass(frozen=True)
 class ClipAnswers:
-    """Everything the engine says about one clip; `timings` are seconds per stage."""
+    """Everything the engine says about one clip.
+
+    timings: seconds per stage; of work that several clips shared, this clip's equal share.  "frames" and
+    "preprocess" were spent beside the model's work on earlier clips.
+    """
 
     answers: dict[str, KindAnswer]
     frames: FramesUsed

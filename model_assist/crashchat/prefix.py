@@ -1,9 +1,8 @@
 """One clip, many questions: the shared prefix is computed once and every question continues from it.
 
 The vision tower runs once per clip (no adapter touches it), projector and language model run over the frames
-once per adapter, and the questions of an adapter are answered as one batch on zero-copy views of that cache.
-Logits are computed for the newest position only.  All functions work with and without autograd: training uses
-`extend` for its loss.
+once per adapter.  All functions work with and without autograd: training takes its loss from `extend`; answers
+to several clips are decoded by `batching_decode`.
 """
 
 import copy
@@ -14,9 +13,7 @@ from typing import Any
 import torch
 from transformers import DynamicCache
 
-from model_assist.crashchat.model import LoadedModel, token_id
 from model_assist.crashchat.preprocess import ClipInputs
-from model_assist.crashchat.prompts import TURN_END
 
 
 @dataclass(frozen=True)
@@ -69,14 +66,26 @@ def encode_clip(network: Any, clip: ClipInputs) -> torch.Tensor:
 
     They are the same under every adapter and may be cached per clip.
     """
+    return encode_frames(network, clip, 0, int(clip.grid[0, 0]))
+
+
+def encode_frames(network: Any, clip: ClipInputs, first: int, last: int) -> torch.Tensor:
+    """Vision features of the kept tokens of frames `first` to `last` - 1.
+
+    Frames do not attend to each other, so the parts of a clip put together are the whole clip's features.
+    """
     tower = network.model.vision_model
+    _, rows, columns = clip.grid[0].tolist()
+    patches, tokens = rows * columns, clip.tokens_per_frame
     output = tower(
-        pixel_values=clip.pixels.to(tower.device, tower.dtype),
-        grid_thw=clip.grid.to(tower.device),
+        pixel_values=clip.pixels[first * patches : last * patches].to(
+            tower.device, tower.dtype, non_blocking=True
+        ),
+        grid_thw=torch.tensor([[last - first, rows, columns]], device=tower.device),
         merge_sizes=clip.merge.to(tower.device),
     )
     hidden: torch.Tensor = output.last_hidden_state
-    return hidden[clip.keep.to(hidden.device)]
+    return hidden[clip.keep[first * tokens : last * tokens].to(hidden.device)]
 
 
 def embed_prefix(network: Any, prefix_ids: torch.Tensor, features: torch.Tensor) -> torch.Tensor:
@@ -137,66 +146,3 @@ def extend(network: Any, cache: DynamicCache, ids: torch.Tensor, mask: torch.Ten
     )
     hidden: torch.Tensor = output.last_hidden_state
     return hidden
-
-
-@torch.inference_mode()
-def answer_batch(
-    loaded: LoadedModel,
-    prefix: Prefix,
-    suffixes: Sequence[Sequence[int]],
-    limits: Sequence[int],
-    watch: Watch,
-) -> list[Trace]:
-    """Greedy answers to several questions (token lists) about one prefix, each with its own token limit.
-
-    No penalty, no sampling: the most probable token at every step, as the published evaluation decodes.
-    """
-    if not suffixes:
-        return []
-    network, tokenizer = loaded.network, loaded.tokenizer
-    end = token_id(tokenizer, TURN_END)
-    pad = tokenizer.pad_token_id
-    ids, mask = left_pad(suffixes, pad, loaded.device)
-    mask = torch.cat([mask.new_ones(len(suffixes), prefix.length), mask], 1)
-    cache = branch(prefix, len(suffixes))
-    traces = [Trace() for _ in suffixes]
-    for step in range(max(limits)):
-        hidden = extend(network, cache, ids, mask)[:, -1]
-        logprobs = torch.log_softmax(network.lm_head(hidden).float(), -1)
-        tokens = logprobs.argmax(-1)
-        _record(traces, limits, tokens, logprobs, watch, end, first=step == 0)
-        if all(t.ended or len(t.tokens) >= n for t, n in zip(traces, limits, strict=True)):
-            break
-        ids = tokens.unsqueeze(1)
-        mask = torch.cat([mask, mask.new_ones(len(suffixes), 1)], 1)
-    return traces
-
-
-def _record(
-    traces: list[Trace],
-    limits: Sequence[int],
-    tokens: torch.Tensor,
-    logprobs: torch.Tensor,
-    watch: Watch,
-    end: int,
-    *,
-    first: bool,
-) -> None:
-    """Write one decoding step into the traces of the rows that are still answering."""
-    chosen = logprobs.gather(1, tokens.unsqueeze(1)).squeeze(1).tolist()
-    digits = torch.softmax(logprobs[:, list(watch.digits)], -1)
-    entropy = (-(digits * digits.clamp(min=1e-12).log()).sum(-1)).tolist()
-    for row, (trace, limit, token) in enumerate(zip(traces, limits, tokens.tolist(), strict=True)):
-        if first:
-            trace.p_yes = float(logprobs[row, list(watch.yes)].exp().sum())
-            trace.p_no = float(logprobs[row, list(watch.no)].exp().sum())
-        if trace.ended or len(trace.tokens) >= limit:
-            continue
-        trace.logprobs.append(chosen[row])
-        if token == end:
-            trace.ended = True
-            continue
-        trace.tokens.append(token)
-        if token in watch.digits:
-            trace.digit_logprobs.append(chosen[row])
-            trace.digit_entropy.append(entropy[row])

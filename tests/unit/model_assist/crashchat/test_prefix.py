@@ -1,5 +1,6 @@
-"""Answers from the shared prefix equal answers computed the plain way."""
+"""The parts that answering and training share: features, prefix embeddings, prefill, extension."""
 
+import itertools
 from pathlib import Path
 
 import pytest
@@ -7,11 +8,18 @@ import torch
 
 from model_assist.crashchat.frames import read_frames
 from model_assist.crashchat.model import LoadedModel
-from model_assist.crashchat.prefix import Prefix, Trace, Watch, answer_batch, encode_clip, prefill
+from model_assist.crashchat.prefix import (
+    Watch,
+    branch,
+    encode_clip,
+    encode_frames,
+    extend,
+    left_pad,
+    prefill,
+)
 from model_assist.crashchat.preprocess import ClipInputs, preprocess
 from model_assist.crashchat.prompts import DEFAULT_PROMPTS, prefix_text, suffix_text
 
-LIMIT = 12
 QUESTIONS = [DEFAULT_PROMPTS[k] for k in ("crash_recognition", "prevention_reasoning", "crash_localization")]
 
 
@@ -26,109 +34,49 @@ def prefix_ids(clip: Path, inputs: ClipInputs, bare: LoadedModel) -> torch.Tenso
     return torch.tensor([bare.tokenizer.encode(text, add_special_tokens=False)])
 
 
-def suffixes(loaded: LoadedModel) -> list[list[int]]:
-    return [loaded.tokenizer.encode(suffix_text(q), add_special_tokens=False) for q in QUESTIONS]
-
-
+@pytest.mark.parametrize("chunk", [None, 64])
 @torch.inference_mode()
-def plain(
-    loaded: LoadedModel, inputs: ClipInputs, prefix_ids: torch.Tensor
-) -> tuple[list[list[int]], list[list[float]]]:
-    """Every question by itself through transformers' own generate(), pixels and all."""
-    tokens, logprobs = [], []
-    for suffix in suffixes(loaded):
-        ids = torch.cat([prefix_ids, torch.tensor([suffix])], 1)
-        output = loaded.network.generate(
-            input_ids=ids,
-            attention_mask=torch.ones_like(ids),
+def test_extending_a_prefix_gives_the_logits_of_the_joint_prompt(
+    bare: LoadedModel, inputs: ClipInputs, prefix_ids: torch.Tensor, chunk: int | None
+) -> None:
+    network, tokenizer = bare.network, bare.tokenizer
+    prefix = prefill(network, prefix_ids, encode_clip(network, inputs), chunk=chunk)
+    suffixes = [tokenizer.encode(suffix_text(q), add_special_tokens=False) for q in QUESTIONS]
+    ids, mask = left_pad(suffixes, tokenizer.pad_token_id, bare.device)
+    mask = torch.cat([mask.new_ones(len(suffixes), prefix.length), mask], 1)
+    hidden = extend(network, branch(prefix, len(suffixes)), ids, mask)
+    for row, suffix in enumerate(suffixes):
+        joint = network(
+            input_ids=torch.cat([prefix_ids, torch.tensor([suffix])], 1),
             pixel_values_videos=inputs.pixels,
             video_grid_thw=inputs.grid,
             video_merge_sizes=inputs.merge,
             video_compression_mask=inputs.keep,
-            max_new_tokens=LIMIT,
-            return_dict_in_generate=True,
-            output_logits=True,
-        )
-        new = output.sequences[0, ids.shape[1] :]
-        chosen = [
-            torch.log_softmax(step[0], -1)[t].item() for step, t in zip(output.logits, new, strict=True)
-        ]
-        tokens.append(new.tolist())
-        logprobs.append(chosen)
-    return tokens, logprobs
+        ).logits[0, -len(suffix) :]
+        assert torch.allclose(network.lm_head(hidden[row, -len(suffix) :]), joint, atol=1e-4)
+    assert prefix.cache.get_seq_length() == prefix.length
 
 
-def shared(
-    loaded: LoadedModel, inputs: ClipInputs, prefix_ids: torch.Tensor, chunk: int | None = None
-) -> list[Trace]:
-    with torch.inference_mode():
-        prefix = prefill(loaded.network, prefix_ids, encode_clip(loaded.network, inputs), chunk=chunk)
-    rows = suffixes(loaded)
-    return answer_batch(loaded, prefix, rows, [LIMIT] * len(rows), Watch.of(loaded.tokenizer))
-
-
-def check_equal(traces: list[Trace], expected: tuple[list[list[int]], list[list[float]]], end: int) -> None:
-    for trace, tokens, logprobs in zip(traces, *expected, strict=True):
-        assert trace.tokens + [end] * trace.ended == tokens
-        assert trace.logprobs == pytest.approx(logprobs, abs=1e-4)
-
-
-@pytest.mark.parametrize("chunk", [None, 64])
-def test_the_base_answers_as_generate_does(
-    bare: LoadedModel, inputs: ClipInputs, prefix_ids: torch.Tensor, chunk: int | None
-) -> None:
-    end = bare.tokenizer.eos_token_id
-    check_equal(shared(bare, inputs, prefix_ids, chunk), plain(bare, inputs, prefix_ids), end)
-
-
-def test_adapters_answer_as_generate_does_and_differ(
-    loaded: LoadedModel, inputs: ClipInputs, prefix_ids: torch.Tensor
-) -> None:
-    said = []
-    for name in loaded.adapters:
-        loaded.use(name)
-        traces = shared(loaded, inputs, prefix_ids)
-        check_equal(traces, plain(loaded, inputs, prefix_ids), loaded.tokenizer.eos_token_id)
-        said.append([t.tokens for t in traces])
-    assert said[0] != said[1]
-
-
+@torch.inference_mode()
 def test_the_vision_features_are_the_same_under_every_adapter(
     loaded: LoadedModel, bare: LoadedModel, inputs: ClipInputs
 ) -> None:
-    with torch.inference_mode():
-        expected = encode_clip(bare.network, inputs)
-        for name in loaded.adapters:
-            loaded.use(name)
-            assert torch.equal(encode_clip(loaded.network, inputs), expected)
+    expected = encode_clip(bare.network, inputs)
+    for name in loaded.adapters:
+        loaded.use(name)
+        assert torch.equal(encode_clip(loaded.network, inputs), expected)
 
 
-def test_rows_have_their_own_limits_and_the_prefix_stays_as_it_was(
-    bare: LoadedModel, inputs: ClipInputs, prefix_ids: torch.Tensor
+@pytest.mark.parametrize("cuts", [[7], [1, 2, 19], list(range(1, 20))])
+@torch.inference_mode()
+def test_parts_of_a_clip_put_together_are_the_clip(
+    bare: LoadedModel, inputs: ClipInputs, cuts: list[int]
 ) -> None:
-    with torch.inference_mode():
-        prefix = prefill(bare.network, prefix_ids, encode_clip(bare.network, inputs))
-    watch, rows = Watch.of(bare.tokenizer), suffixes(bare)
-    first = answer_batch(bare, prefix, rows, [1, 5, 3], watch)
-    assert [len(t.logprobs) for t in first] == [1, 5, 3]
-    assert prefix.cache.get_seq_length() == prefix.length
-    again = answer_batch(bare, prefix, rows, [1, 5, 3], watch)
-    assert [t.tokens for t in first] == [t.tokens for t in again]
-    assert answer_batch(bare, prefix, [], [], watch) == []
-
-
-def test_logits_are_computed_for_the_newest_position_only(
-    bare: LoadedModel, inputs: ClipInputs, prefix_ids: torch.Tensor
-) -> None:
-    seen: list[int] = []
-    hook = bare.network.lm_head.register_forward_hook(
-        lambda m, i, o: seen.append(i[0].numel() // i[0].shape[-1])
-    )
-    try:
-        shared(bare, inputs, prefix_ids)
-    finally:
-        hook.remove()
-    assert max(seen) == len(QUESTIONS)
+    whole = encode_clip(bare.network, inputs)
+    bounds = [0, *cuts, 20]
+    parts = [encode_frames(bare.network, inputs, a, b) for a, b in itertools.pairwise(bounds)]
+    assert torch.allclose(torch.cat(parts), whole, atol=1e-5)
+    assert whole.shape[0] == int(inputs.keep.sum())
 
 
 def test_a_prefix_of_another_clip_is_refused(
@@ -142,4 +90,3 @@ def test_watched_tokens(bare: LoadedModel) -> None:
     watch = Watch.of(bare.tokenizer)
     assert len(watch.digits) == 10
     assert bare.tokenizer.decode([watch.yes[0]]).strip().lower() == "yes"
-    assert Prefix.__dataclass_fields__.keys() == {"length", "cache"}
