@@ -1,13 +1,14 @@
 """Model text to answer and back.
 
 `parse_answer` reads what a model wrote; anything it cannot read for certain becomes the state "unparsable"
-with a reason, never a default and never a repair.  `render_answer` is its inverse and writes training targets
-and CrashChat exports.  Times are integer microseconds.
+with a reason, never a default and never a repair.  What it can read although it is not written as the training
+data writes it ("1.9 to 4 s" for "1.9 - 4.0 seconds") keeps its value and is marked off-format.  `render_answer` is
+its inverse and writes training targets and CrashChat exports.  Times are integer microseconds.
 """
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from model_assist.crashchat.kinds import (
@@ -26,7 +27,7 @@ TENTH_US: Final = 100_000
 MAX_WHOLE_DIGITS: Final = 9
 """Longer whole-second parts (over 31 years) are noise, and would not fit a database integer."""
 
-_NUMBER = r"([0-9]+)(?:\.([0-9]+))?"
+_NUMBER = r"(?<![0-9])([0-9]++)(?:\.([0-9]++))?+"  # possessive: endless digits are read once
 _SECONDS = r"(?:s|sec|secs|second|seconds)\b"
 _SPAN = re.compile(
     rf"{_NUMBER}\s*(?:{_SECONDS})?\s*(?:-|\u2013|\u2014|to\b)\s*{_NUMBER}\s*(?P<unit>{_SECONDS})?",
@@ -34,8 +35,25 @@ _SPAN = re.compile(
 )
 _INSTANT = re.compile(rf"{_NUMBER}\s*(?P<unit>{_SECONDS})?", re.IGNORECASE)
 _YES_NO = re.compile(r"^['\"\s]*(yes|no)(?P<rest>\s*|['\".,;:!\s]*|[.,;:!\n].*)$", re.IGNORECASE | re.DOTALL)
-_NOTHING = re.compile(r"^\W*(?:no|none|there (?:is|was) no)\b[^0-9]*$", re.IGNORECASE)
-_DIGIT = re.compile(r"[0-9]")
+_CRASH = r"(?:traffic |car |visible )?(?:crash|collision|accident|impact|incident)(?:es|s)?"
+_NOTHING = re.compile(
+    rf"\W*(?:none|no|(?:there (?:is|was) )?no {_CRASH}(?:,? no (?:time|cause|onset|prevention needed))?"
+    r"(?: (?:occurs|occurred|happens|happened|takes place|took place|is visible|was visible))?"
+    r"(?: in (?:this|the) (?:clip|video))?)\W*",
+    re.IGNORECASE,
+)
+"""The whole of an answer that says that nothing happened; "no idea" and "no crash before the turn" are none."""
+_CLOCK = re.compile(r"[0-9]\s*:\s*[0-9]")
+_COMMA = re.compile(r"[0-9],[0-9]")
+_CHANGES_MEANING = re.compile(
+    r"\b(?:not|never|before|after|until|till|less|more|least|most|than|under|over|within|every|ago|earlier|later|"
+    r"minus|plus|half|quarter|minutes?|mins?|hours?|frames?|or|nan|inf(?:inity)?)\b",
+    re.IGNORECASE,
+)
+"""Words that make a number beside them mean something else: "less than 2.0 seconds" is no time."""
+_SIGNS: Final = ("-", "+", "\u2212", "\u2013", "\u2014", "\u00b1", "~", "<", ">", "\u2264", "\u2265")
+_MAY_STAND_BEFORE: Final = frozenset("\"'\u201c\u2018([{=:*")
+_MAY_STAND_AFTER: Final = frozenset("\"'\u201d\u2019)]}.,;!?*")
 
 
 @dataclass(frozen=True)
@@ -44,12 +62,14 @@ class ParsedAnswer:
 
     `value` has the kind's shape ({"label"}, {"text"}, {"start_us", "end_us"} or {"at_us"}) in the states
     "valued" and "out_of_clip", and is None in "absent" and "unparsable".  `reason` says why the state is not
-    "valued".
+    "valued".  `off_format` marks an answer that was understood but is not written as the training data writes it;
+    it is False for "unparsable" (not understood) and for free text (which has no form to miss).
     """
 
     state: State
     value: dict[str, Any] | None
     reason: str = ""
+    off_format: bool = False
 
 
 def parse_answer(kind: str, text: str, *, duration_us: int | None) -> ParsedAnswer:
@@ -59,17 +79,25 @@ def parse_answer(kind: str, text: str, *, duration_us: int | None) -> ParsedAnsw
     """
     check_kind(kind)
     stripped = text.strip()
-    if not stripped:
+    parsed = _parse(kind, stripped, duration_us)
+    if parsed.state == "unparsable" or kind in TEXT_KINDS:
+        return parsed
+    written = render_answer(kind, parsed.state, parsed.value)
+    return replace(parsed, off_format=stripped != written)
+
+
+def _parse(kind: str, text: str, duration_us: int | None) -> ParsedAnswer:
+    if not text:
         return _unparsable("empty answer")
     if kind == CRASH_RECOGNITION:
-        return _parse_label(stripped)
+        return _parse_label(text)
     if kind in TEXT_KINDS:
-        return ParsedAnswer("valued", {"text": stripped})
-    if _NOTHING.match(stripped):
+        return ParsedAnswer("valued", {"text": text})
+    if _NOTHING.fullmatch(text):
         return ParsedAnswer("absent", None, "the answer says that nothing happened")
     if kind == CRASH_LOCALIZATION:
-        return _parse_span(stripped, duration_us)
-    return _parse_instant(stripped, duration_us)
+        return _parse_span(text, duration_us)
+    return _parse_instant(text, duration_us)
 
 
 def render_answer(kind: str, state: str, value: Mapping[str, Any] | None) -> str:
@@ -146,7 +174,7 @@ def _parse_label(text: str) -> ParsedAnswer:
         return _unparsable("expected Yes or No")
     label = match[1].lower()
     opposite = "no" if label == "yes" else "yes"
-    if re.fullmatch(rf"\W*{opposite}\W*", match["rest"], re.IGNORECASE):
+    if re.search(rf"\b{opposite}\b", match["rest"], re.IGNORECASE):
         return _unparsable("the answer says both Yes and No")
     return ParsedAnswer("valued", {"label": label})
 
@@ -187,13 +215,21 @@ def _parse_instant(text: str, duration_us: int | None) -> ParsedAnswer:
 def _surroundings(text: str, match: re.Match[str]) -> str:
     """Why the text around a matched time makes it ambiguous, or the empty string."""
     before, after = text[: match.start()], text[match.end() :]
-    if _DIGIT.search(before) or _DIGIT.search(after):
+    if _CLOCK.search(text):
+        return "a clock time; expected seconds"
+    if _COMMA.search(text):
+        return "a comma between digits, which may be a decimal point or not"
+    if any(c.isnumeric() for c in before + after):
         return "the answer holds more numbers than it should"
-    if before.rstrip().endswith(("-", "\u2212")) or before.endswith(".") or before[-1:].isalpha():
-        return "the time has a sign, a dot or a letter in front"
+    if before and not before[-1].isspace() and before[-1] not in _MAY_STAND_BEFORE:
+        return f"the time has {before[-1]!r} in front"
+    if before.rstrip()[-1:] in _SIGNS:
+        return "the time has a sign in front"
     following = after.strip()
-    if match["unit"] is None and following and (following[0].isalpha() or following[0] in "%:"):
+    if match["unit"] is None and following and following[0] not in _MAY_STAND_AFTER:
         return f"unknown unit {following.split()[0][:20]!r}"
+    if word := _CHANGES_MEANING.search(before) or _CHANGES_MEANING.search(after):
+        return f"{word[0]!r} changes what the time means"
     return ""
 
 

@@ -1,6 +1,9 @@
 """Model text to answers and back, with whatever a model might write."""
 
 import json
+import re
+from dataclasses import replace
+from decimal import Decimal
 
 import pytest
 from hypothesis import given
@@ -31,7 +34,23 @@ def test_recognition_reads_yes_and_no(text: str, label: str) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", "maybe", "Yes or No", "Yes/No", "Yes, no", "Yesterday", "nothing", "A crash: yes", "2.0 seconds"],
+    [
+        "",
+        "maybe",
+        "Yes or No",
+        "Yes/No",
+        "Yes, no",
+        "Yesterday",
+        "nothing",
+        "A crash: yes",
+        "2.0 seconds",
+        "No. Yes, a van hits a car.",
+        "Yes, but really no",
+        "\uff39\uff45\uff53",
+        "Ye\u0301s",
+        "No crash",
+        "\u2713",
+    ],
 )
 def test_recognition_never_guesses(text: str) -> None:
     assert read(k.CRASH_RECOGNITION, text) == ("unparsable", None)
@@ -66,6 +85,23 @@ def test_span_spellings(text: str) -> None:
         "1.0 seconds",
         "soon",
         "3.1.1.1 - 4",
+        "1,9 - 4,0 seconds",
+        "1:02.5 - 1:04.0",
+        "62.5 - 1:04 seconds",
+        "+1.0 - 2.0 seconds",
+        "\u22121.0 - 2.0 seconds",
+        "\u00b11.0 - 2.0 seconds",
+        "\u0661.\u0669 - \u0664.\u0660 seconds",
+        "\uff11.9 - 4.0 seconds",
+        "1.9 - 4.0\u00bd seconds",
+        "nan - nan seconds",
+        "NaN - 4.0 seconds",
+        "inf - 4.0 seconds",
+        "not 1.9 - 4.0 seconds",
+        "1.9 - 4.0 seconds or later",
+        "less than 1.9 - 4.0 seconds",
+        "1.9 - 4.0 minutes",
+        "one minute 1.9 - 4.0 seconds",
         "1e3 - 2e3",
         "1" * 5000 + " - " + "2" * 5000,
     ],
@@ -91,7 +127,35 @@ def test_instant_spellings(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["1.0 - 2.0 seconds", "-1.0 seconds", "frame 12 of 30", "v2 s", "1.0 minutes", ".5 s"]
+    "text",
+    [
+        "1.0 - 2.0 seconds",
+        "-1.0 seconds",
+        "- 1.0 seconds",
+        "frame 12 of 30",
+        "v2 s",
+        "1.0 minutes",
+        ".5 s",
+        "1:02.5",
+        "1,0 seconds",
+        "1\u00bd seconds",
+        "1.0\u00b0",
+        "~1.0 seconds",
+        "< 1.0 s",
+        "1.0e3 seconds",
+        "NaN",
+        "-inf seconds",
+        "\u0661 seconds",
+        "frame 12",
+        "before 1.0 seconds",
+        "at least 1.0 s",
+        "1.0 s earlier",
+        "1.0 seconds (frame 10)",
+        "1/2 s",
+        "$1.0",
+        "1.0 s/frame",
+        "1.0 s \u00b1 0.5 s",
+    ],
 )
 def test_instant_refuses_what_it_cannot_be_sure_of(text: str) -> None:
     assert read(k.PRE_CRASH_LOCALIZATION, text) == ("unparsable", None)
@@ -106,9 +170,74 @@ def test_times_after_the_clip_keep_their_value() -> None:
     assert read(k.PRE_CRASH_LOCALIZATION, "5.0 seconds", 5_000_000) == ("valued", {"at_us": 5_000_000})
 
 
-@pytest.mark.parametrize("text", ["no collision.", "No accident, no time.", "None", "There is no crash."])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "no collision.",
+        "No accident, no time.",
+        "None",
+        "There is no crash.",
+        "no",
+        "No accident, no cause.",
+        "There was no traffic accident in this clip.",
+        "No crash occurs in the video",
+        "no impact happened",
+    ],
+)
 def test_localisation_may_say_that_nothing_happened(text: str) -> None:
     assert read(k.CRASH_LOCALIZATION, text) == ("absent", None)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["No idea.", "No one can tell", "None of the cars stop", "no crash before the turn", "There is no end"],
+)
+def test_not_knowing_is_not_nothing(text: str) -> None:
+    assert read(k.CRASH_LOCALIZATION, text) == ("unparsable", None)
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("1:02.5 - 1:04", "clock time"),
+        ("1,9 - 4,0 seconds", "comma"),
+        ("4.0 - 1.9 seconds", "ends before it starts"),
+        ("1000 - 2000 ms", "unknown unit 'ms'"),
+        ("at most 1.0 - 2.0 s", "'most' changes"),
+        ("1.0 - 2.0 s and 3.0 s", "more numbers"),
+        ("soon", "expected 'start - end seconds'"),
+    ],
+)
+def test_what_cannot_be_read_says_why(text: str, reason: str) -> None:
+    assert reason in parse_answer(k.CRASH_LOCALIZATION, text, duration_us=None).reason
+
+
+@pytest.mark.parametrize(
+    ("kind", "text", "off"),
+    [
+        (k.CRASH_RECOGNITION, "Yes", False),
+        (k.CRASH_RECOGNITION, "yes.", True),
+        (k.CRASH_RECOGNITION, "Yes, a van hits a car.", True),
+        (k.CRASH_LOCALIZATION, " 1.9 - 4.0 seconds\n", False),
+        (k.CRASH_LOCALIZATION, "1.9 - 4.033333 seconds", False),
+        (k.CRASH_LOCALIZATION, "1.9-4.0 seconds", True),
+        (k.CRASH_LOCALIZATION, "from 1.9 to 4.0 seconds", True),
+        (k.CRASH_LOCALIZATION, "01.90 - 4.0 seconds", True),
+        (k.CRASH_LOCALIZATION, k.ABSENT_TEXT, False),
+        (k.CRASH_LOCALIZATION, "None", True),
+        (k.PRE_CRASH_LOCALIZATION, "1.0 seconds", False),
+        (k.PRE_CRASH_LOCALIZATION, "1 s", True),
+        (k.CRASH_DESCRIPTION, "anything at all", False),
+        (k.CRASH_LOCALIZATION, "soon", False),
+    ],
+)
+def test_off_format_is_what_the_training_data_would_write_otherwise(kind: str, text: str, off: bool) -> None:
+    assert parse_answer(kind, text, duration_us=None).off_format == off
+
+
+def test_off_format_and_out_of_clip_are_told_apart() -> None:
+    late = parse_answer(k.PRE_CRASH_LOCALIZATION, "at 9 s", duration_us=5_000_000)
+    assert (late.state, late.off_format, late.value) == ("out_of_clip", True, {"at_us": 9_000_000})
 
 
 @pytest.mark.parametrize("kind", k.TEXT_KINDS)
@@ -131,6 +260,37 @@ def test_time_like_texts_have_a_result_of_the_right_shape(kind: str, text: str, 
     check_shape(kind, text, duration)
 
 
+numbers = st.decimals(0, 10**9, allow_nan=False, allow_infinity=False, places=3).map(str)
+words = st.sampled_from(
+    ["", " ", "-", " - ", " to ", "s", " seconds", ".", ",", ":", "not ", "~", "\u2212", "\u0663", "e", "nan", "x",
+     "\n", "before ", "the crash ", "1", " from ", "\u00bd", "%", "Yes", "frame "]
+)  # fmt: skip
+
+
+@given(kind=st.sampled_from(k.PERCEPTION), pieces=st.lists(words | numbers, max_size=8))
+def test_a_value_is_exactly_the_numbers_of_the_text(kind: str, pieces: list[str]) -> None:
+    text = "".join(pieces)
+    parsed = parse_answer(kind, text, duration_us=None)
+    if parsed.state != "valued":
+        return
+    assert parsed.value is not None
+    written = [Decimal(n) for n in re.findall(r"[0-9]+(?:\.[0-9]+)?", text)]
+    assert [int((n * 10**6).to_integral_value("ROUND_HALF_UP")) for n in written] == list(
+        parsed.value.values()
+    )
+    assert not any(c.isnumeric() and c not in "0123456789" for c in text)
+    assert not re.search(r"not|before|frame|nan|~|\u2212|:|%", text)
+
+
+@pytest.mark.parametrize("kind", k.ALL)
+@pytest.mark.parametrize("size", [10_000])
+@pytest.mark.parametrize(
+    "unit", ["1", "1.", "1 - ", "yes ", "no ", " ", "-", "\x00", "\U0001f697", "1:0", "s"]
+)
+def test_endless_answers_are_read_too(kind: str, size: int, unit: str) -> None:
+    check_shape(kind, unit * size, 10**7)
+
+
 def check_shape(kind: str, text: str, duration: int | None) -> None:
     parsed = parse_answer(kind, text, duration_us=duration)
     if parsed.state in ("absent", "unparsable"):
@@ -138,7 +298,9 @@ def check_shape(kind: str, text: str, duration: int | None) -> None:
         assert parsed.reason
         return
     assert parsed.value is not None
-    assert parse_answer(kind, render_answer(kind, parsed.state, parsed.value), duration_us=duration) == parsed
+    written = render_answer(kind, parsed.state, parsed.value)
+    assert parse_answer(kind, written, duration_us=duration) == replace(parsed, off_format=False)
+    assert kind in k.TEXT_KINDS or parsed.off_format == (written != text.strip())
     if kind == k.CRASH_LOCALIZATION:
         assert 0 <= parsed.value["start_us"] <= parsed.value["end_us"]
 
