@@ -6,7 +6,9 @@ marker left in the question.
 """
 
 import hashlib
+import json
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Final
 
 from model_assist.crashchat.kinds import (
@@ -56,16 +58,24 @@ DEFAULT_PROMPTS: Final[Mapping[str, str]] = {
 
 
 def clean_prompt(text: str) -> str:
-    """The question without CrashChat's leading "<video>" marker and without surrounding white space.
+    """The question without CrashChat's "<video>" marker before or after it and without surrounding white space.
 
     Stripping matters: prefix and suffix are tokenised apart, and only then equal the joint tokenisation.
-    Raises ValueError when nothing is left or when the words hold a chat control token.
+    Raises ValueError when nothing is left, and for words that a tokenizer takes for something else: a marker inside
+    the question, or a chat control token.
     """
-    cleaned = text.strip().removeprefix(VIDEO_MARKER).strip()
+    cleaned = text.strip()
+    while cleaned.startswith(VIDEO_MARKER) or cleaned.endswith(VIDEO_MARKER):
+        cleaned = cleaned.removeprefix(VIDEO_MARKER).removesuffix(VIDEO_MARKER).strip()
     if not cleaned:
         raise ValueError("the prompt is empty")
     if "<|" in cleaned:
         raise ValueError("the prompt holds a chat control token ('<|...')")
+    for marker in (VIDEO_MARKER, IMAGE_MARKER):
+        if marker in cleaned:
+            raise ValueError(
+                f"the prompt holds {marker!r} inside; it may only stand before or after the question"
+            )
     return cleaned
 
 
@@ -89,6 +99,24 @@ def complete_prompts(prompts: Mapping[str, str] | None, kinds: Sequence[str] = A
         except ValueError as error:
             raise ValueError(f"{kind}: {error}") from error
     return cleaned
+
+
+def read_prompts(path: Path) -> dict[str, str]:
+    """Questions from a JSON file: an object of kind to question, whole or under "prompts".  Raises ValueError."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ValueError(f"{path}: cannot be read ({error})") from error
+    table = content.get("prompts", content) if isinstance(content, dict) else None
+    if not isinstance(table, dict) or not table:
+        raise ValueError(f"{path}: must hold a JSON object of kind to question")
+    for kind, text in table.items():
+        if not isinstance(text, str):
+            raise ValueError(f"{path}: {kind}: must be text, not {type(text).__name__}")
+    try:
+        return complete_prompts(table, list(table))
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
 
 
 def time_label(time_us: int) -> str:
