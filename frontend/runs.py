@@ -7,13 +7,15 @@ from typing import Final
 from django.http import QueryDict
 
 from annotations.cases.kinds import Kind
+from crashdesk.audit.services import history
 from crashdesk.jobs.models import JobState
 from model_assist.predictions.models import PredictionRun, Priority
 from model_assist.predictions.progress import Progress, counts_of, progress_of, state_of
-from model_assist.predictions.run_cases import SET_ASIDE, RunCase, jobs_in, rows_of
+from model_assist.predictions.run_cases import SET_ASIDE, RunCase, jobs_in, rows_of, summary
 
 SHOWN_RUNNING: Final = 8
 NAMED_CASES: Final = 5
+SYSTEM: Final = "system"
 TABS: Final = {
     "": "all",
     JobState.FAILED: "failed",
@@ -65,12 +67,14 @@ class Steps:
 
 @dataclass(frozen=True)
 class Shown:
-    """The part of a run's page that moves. `live`: it will change by itself."""
+    """The part of a run's page that moves. `live`: it will change by itself. `held_by` '' while it is not held."""
 
     progress: Progress
     steps: Steps
     running: list[RunCase]
     live: bool
+    held_by: str = ""
+    held_because: str = ""
 
     @property
     def percent(self) -> float:
@@ -92,7 +96,23 @@ def shown(run: PredictionRun) -> Shown:
         pause=found.state in ("queued", "running"), resume=found.state == "paused",
         cancel=found.state in ("queued", "running", "paused"), retry=undone > 0,
     )  # fmt: skip
-    return Shown(progress=found, steps=steps, running=rows_of(list(running)), live=found.left > 0)
+    by, because = _held(run) if found.state == "paused" else ("", "")
+    return Shown(
+        progress=found, steps=steps, running=rows_of(list(running)), live=found.left > 0, held_by=by,
+        held_because=because,
+    )  # fmt: skip
+
+
+def _held(run: PredictionRun) -> tuple[str, str]:
+    """Who holds the run, and why: the reason given, or what a case met that made a worker hold it."""
+    event = history(run).filter(verb="prediction_run.paused").first()
+    if event is None:
+        return "", ""
+    because = str(event.data.get("reason", ""))
+    if event.actor == SYSTEM and not because:
+        met = jobs_in(run, JobState.PAUSED).filter(attempts__gt=0).exclude(error="").last()
+        because = summary(met.error) if met else ""
+    return event.actor, because
 
 
 @dataclass(frozen=True)

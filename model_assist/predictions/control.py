@@ -27,19 +27,16 @@ def jobs_of(run: PredictionRun) -> QuerySet[Job]:
 
 
 @transaction.atomic
-def pause_run(*, run: PredictionRun, by: User | None) -> int:
+def pause_run(*, run: PredictionRun, by: User | None, reason: str = "") -> int:
     """Hold the waiting cases; those at work go on to their end. Returns how many are held.
 
     Raises Problem when the run is held already, or has nothing left to hold.
     """
     _check_open(run)
-    held = PredictionRun.objects.filter(pk=run.pk, paused_at=None, cancelled_at=None)
-    if not held.update(paused_at=timezone.now()):
-        run.refresh_from_db()
-        word = "stopped" if run.cancelled_at else "paused already"
-        raise Problem("run_not_running", f"Run {run.pk} is {word}.")
+    if not PredictionRun.objects.filter(pk=run.pk, paused_at=None).update(paused_at=timezone.now()):
+        raise Problem("run_not_running", f"Run {run.pk} is paused already.")
     count = pause_group(run.group)
-    record(actor=by, verb="prediction_run.paused", subject=run, data={"held": count})
+    record(actor=by, verb="prediction_run.paused", subject=run, data={"held": count, "reason": reason})
     run.refresh_from_db()
     return count
 
@@ -61,14 +58,11 @@ def resume_run(*, run: PredictionRun, by: User | None) -> int:
 def cancel_run(*, run: PredictionRun, by: User | None) -> int:
     """Stop a run: waiting cases at once, those at work before their answers are written. Returns how many were open.
 
-    Answers that are written stay. Raises Problem when nothing is open.
+    Answers that are written stay. Raises Problem when nothing is open, or all of it is being stopped already.
     """
     _check_open(run)
     now = timezone.now()
-    if not PredictionRun.objects.filter(pk=run.pk, cancelled_at=None).update(
-        cancelled_at=now, paused_at=None
-    ):
-        raise Problem("run_stopping", f"Run {run.pk} is being stopped already.")
+    PredictionRun.objects.filter(pk=run.pk).update(cancelled_at=now, paused_at=None)
     # Cases that no worker ever began have nothing to be undone: all of them in one statement.
     untouched = jobs_of(run).filter(state__in=[JobState.QUEUED, JobState.PAUSED], attempts=0)
     count = untouched.update(state=JobState.CANCELLED, finished_at=now, not_before=None)
@@ -107,5 +101,10 @@ def retry_run(*, run: PredictionRun, by: User | None, case_ids: Sequence[int] | 
 
 
 def _check_open(run: PredictionRun) -> None:
-    if not jobs_of(run).filter(state__in=OPEN).exists():
-        raise Problem("run_ended", f"Run {run.pk} has ended: every case is done, failed or cancelled.")
+    """Whether some case is open that is not being stopped. Raises Problem when there is none."""
+    left = jobs_of(run).filter(state__in=OPEN)
+    if left.filter(cancel_requested=False).exists():
+        return
+    if left.exists():
+        raise Problem("run_stopping", f"Run {run.pk} is being stopped already.")
+    raise Problem("run_ended", f"Run {run.pk} has ended: every case is done, failed or cancelled.")

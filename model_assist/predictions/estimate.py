@@ -1,9 +1,10 @@
 """A dry run: how many cases, how long, how much memory, and what to know before starting. Nothing is written."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
+from django.conf import settings
 from django.db.models import Q
 
 from annotations.cases.models import Prompt
@@ -70,8 +71,11 @@ def _memory(wish: Wish) -> tuple[list[Memory], str]:
     base, adapters = Path(version.base), [Path(folder) for folder in version.adapters.values()]
     if not base.is_dir():
         return [], f"the model's files are not on this machine: {version.base}"
+    engine = settings_of(version)
+    if settings.CLIPS_PER_BATCH:  # set for this machine, and so most likely for its workers
+        engine = replace(engine, clips_per_batch=settings.CLIPS_PER_BATCH)
     try:
-        return [memory(base, adapters, settings_of(version), questions, dtype=dtype) for dtype in BYTES], ""
+        return [memory(base, adapters, engine, questions, dtype=dtype) for dtype in BYTES], ""
     except MemoryUnknown as error:
         return [], str(error)
 

@@ -76,12 +76,12 @@ def state_of(run: PredictionRun, counts: Mapping[str, int]) -> str:
     left = sum(counts[state] for state in OPEN)
     if not left:
         return "cancelled" if run.cancelled_at and counts[JobState.CANCELLED] else "done"
-    if run.cancelled_at:
+    waiting = counts[JobState.QUEUED] + counts[JobState.PAUSED]
+    if run.cancelled_at and not waiting:  # else a single case of a stopped run was tried again
         return "stopping"
     if run.paused_at:
         return "paused"
-    begun = sum(counts.values()) - counts[JobState.QUEUED] - counts[JobState.PAUSED]
-    return "running" if begun else "queued"
+    return "running" if sum(counts.values()) > waiting else "queued"
 
 
 def _zeros() -> dict[str, int]:

@@ -16,6 +16,7 @@ def nobody_listens(monkeypatch: pytest.MonkeyPatch) -> None:
     """There is no broker to ask and none to wake."""
     monkeypatch.setattr("model_assist.predictions.estimate.somebody_listens", lambda: False)
     monkeypatch.setattr("crashdesk.jobs.services.wake", lambda queue: None)
+    monkeypatch.setattr("model_assist.predictions.services.wake", lambda queue: None)
 
 
 def test_a_run_from_the_form_to_a_failed_case(sign_in: SignIn, lead: User) -> None:

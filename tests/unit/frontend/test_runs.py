@@ -4,7 +4,9 @@ import pytest
 from django.http import QueryDict
 
 from annotations.cases.models import CaseStatus
+from crashdesk.accounts.models import User
 from frontend import runs
+from model_assist.predictions.control import pause_run, resume_run
 from model_assist.predictions.models import PredictionRun, all_kinds
 from tests import factories
 
@@ -100,3 +102,17 @@ def test_what_may_be_done_follows_the_state() -> None:
         corpus=run.corpus, guideline=run.guideline, by=None, filters={"status": [CaseStatus.PREDICTED]}
     )
     assert runs.shown(empty).percent == 100.0
+
+
+@pytest.mark.django_db
+def test_who_holds_a_run_and_why(lead: User) -> None:
+    run = factories.make_prediction_run(cases=3)
+    assert runs.shown(run).held_by == ""
+    pause_run(run=run, by=lead, reason="the disk is full")
+    held = runs.shown(run)
+    assert (held.held_by, held.held_because) == (lead.username, "the disk is full")
+    resume_run(run=run, by=lead)
+    factories.work_on(run, error=ValueError("the model is not there"))
+    pause_run(run=run, by=None)
+    held = runs.shown(run)
+    assert (held.held_by, held.held_because) == ("system", "ValueError: the model is not there")

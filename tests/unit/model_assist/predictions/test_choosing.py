@@ -88,7 +88,9 @@ def test_cases_come_in_review_order_and_the_limit_cuts_there(corpus: Corpus, mod
     first, second, third = case(corpus), case(corpus), case(corpus)
     Case.objects.filter(pk=third.pk).update(review_rank=1)
     assert chosen(corpus) == [third.pk, first.pk, second.pk]
-    found = choose(wished(corpus, limit=2))
+    run = start_run(corpus=corpus, guideline=first.guideline, by=None)
+    assert [factories.work_on(run).case_id for _ in range(3)] == [third.pk, first.pk, second.pk]
+    found = choose(wished(corpus, limit=2, again=True))
     assert list(found.cases) == [third, first]
     assert (found.to_do, found.beyond_limit) == (2, 1)
 

@@ -22,6 +22,7 @@ def nobody_is_woken(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     woken: list[str] = []
     monkeypatch.setattr("crashdesk.jobs.services.wake", woken.append)
     monkeypatch.setattr(control, "wake", woken.append)
+    monkeypatch.setattr("model_assist.predictions.services.wake", woken.append)
     return woken
 
 
@@ -38,7 +39,7 @@ def test_a_held_run_waits_through_everything_and_goes_on_where_it_was(lead: User
     run = factories.make_prediction_run(cases=3, done=1)
     before = run.active_since
     assert control.pause_run(run=run, by=lead) == 2
-    assert last(run) == ("prediction_run.paused", lead.username, {"held": 2})
+    assert last(run) == ("prediction_run.paused", lead.username, {"held": 2, "reason": ""})
     assert (progress_of(run).state, states(run)) == ("paused", {"done": 1, "paused": 2})
     tick()
     assert claim_next("gpu") is None

@@ -66,6 +66,7 @@ def test_many_runs_are_counted_in_one_query(django_assert_num_queries: object) -
         (True, False, {"paused": 2, "running": 1}, "paused"),
         (True, False, {"done": 3}, "done"),
         (False, True, {"running": 1, "cancelled": 4}, "stopping"),
+        (False, True, {"queued": 1, "cancelled": 4}, "running"),
         (False, True, {"done": 1, "cancelled": 4}, "cancelled"),
         (False, True, {"done": 5}, "done"),
         (False, False, {"done": 4, "failed": 1}, "done"),
