@@ -28,7 +28,7 @@ def reviewed(
 ) -> None:
     """`number` approved cases of one clip and recording each. The model is right with probability
     sigmoid(slope * logit(confidence) + intercept). A share `blind` of them was answered without a draft."""
-    random = np.random.default_rng(seed)
+    random, values = np.random.default_rng(seed), WRONG_AND_RIGHT[kind]
     odds = random.normal(1.5, 1.5, number)
     right = random.random(number) < 1 / (1 + np.exp(-(slope * odds + intercept)))
     alone = random.random(number) < blind
@@ -42,14 +42,14 @@ def reviewed(
     )
     said = Answer.objects.bulk_create(
         Answer(
-            case=case, kind=kind, state="valued", value=WRONG_AND_RIGHT[kind][int(right[n])], author_kind=AuthorKind.MODEL,
+            case=case, kind=kind, state="valued", value=values[int(right[n])], author_kind=AuthorKind.MODEL,
             model_version=model.name, confidence=float(1 / (1 + np.exp(-odds[n]))),
         )
         for n, case in enumerate(cases)
     )  # fmt: skip
     approved = Answer.objects.bulk_create(
         Answer(
-            case=case, kind=kind, state="valued", value=WRONG_AND_RIGHT[kind][1], author_kind=AuthorKind.PERSON, author=by,
+            case=case, kind=kind, state="valued", value=values[1], author_kind=AuthorKind.PERSON, author=by,
             origin=f"test:{case.pk}", draft=None if alone[n] else said[n],
         )
         for n, case in enumerate(cases)
