@@ -1,14 +1,16 @@
 """What answering takes of a device's memory, from the model's own files and without loading any of them.
 
-    weights   = parameters x bytes per value
-    KV/token  = 2 (keys and values) x layers x key-value heads x head size x bytes per value
-    row       = tokens of a clip x KV/token
-    caches    = clips per batch x (adapters used + questions asked together) x row
-    total     = weights + caches
+    weights  = parameters x bytes per value
+    KV/token = 2 (keys and values) x layers x key-value heads x head size x bytes per value
+    prefix   = visual tokens + the words between the frames
+    room     = what the questions of one adapter and their answers take behind the prefix
+    row      = (prefix + room) x KV/token
+    total    = weights + clips per batch x row
 
-The keys and values are those of grouped-query attention (https://arxiv.org/abs/2305.13245); an adapter keeps the
-video's prefix once, and each question asked with it holds a row of its own while it is answered.  Tokens are the most
-that the engine's settings and the wording allow.  Activations, pictures being decoded and the runtime come on top.
+The keys and values are those of grouped-query attention (https://arxiv.org/abs/2305.13245).  The engine keeps one row
+for each clip of a batch, in which all questions of an adapter stand behind the same prefix, and nothing of it for the
+next adapter.  Tokens are the most that the engine's settings and the wording allow.  Activations, the clips' visual
+features, pictures being decoded and the runtime come on top.
 """
 
 import json
@@ -50,15 +52,15 @@ class TextShape:
 
 @dataclass(frozen=True)
 class Memory:
-    """Bytes on one kind of device. `row` is the cache of one clip under one question; see the module."""
+    """On one kind of device; sizes in bytes, `prefix` and `room` in tokens. See the module."""
 
     dtype: str
     parameters: int
     weights: int
     kv_per_token: int
-    tokens: int
+    prefix: int
+    room: int
     row: int
-    rows: int
     clips_per_batch: int
     caches: int
     total: int
@@ -79,17 +81,22 @@ def memory(
     shape, size = read_shape(base), BYTES[dtype]
     count = sum(parameters(path) for path in _weights(base))
     count += sum(parameters(path) for folder in adapters for path in _weights(folder))
-    by_adapter = Counter(settings.routing[kind] if adapters else "" for kind in questions)
-    tokens = clip_tokens(settings) + max(
-        len(suffix_text(words).encode()) + settings.max_new_tokens[kind] for kind, words in questions.items()
-    )
-    row = tokens * shape.kv_bytes(size)
-    rows = len(by_adapter) + max(by_adapter.values())
-    caches = settings.clips_per_batch * rows * row
+    prefix, room = clip_tokens(settings), question_tokens(questions, settings, routed=bool(adapters))
+    row = (prefix + room) * shape.kv_bytes(size)
+    caches = settings.clips_per_batch * row
     return Memory(
-        dtype=dtype, parameters=count, weights=count * size, kv_per_token=shape.kv_bytes(size), tokens=tokens,
-        row=row, rows=rows, clips_per_batch=settings.clips_per_batch, caches=caches, total=count * size + caches,
+        dtype=dtype, parameters=count, weights=count * size, kv_per_token=shape.kv_bytes(size), prefix=prefix,
+        room=room, row=row, clips_per_batch=settings.clips_per_batch, caches=caches, total=count * size + caches,
     )  # fmt: skip
+
+
+def question_tokens(questions: Mapping[str, str], settings: EngineSettings, *, routed: bool) -> int:
+    """The most tokens that one adapter's questions about a clip and their answers can have; sampled ones count, too."""
+    by_adapter: Counter[str] = Counter()
+    for kind, words in questions.items():
+        tokens = len(suffix_text(words).encode()) + settings.max_new_tokens[kind]
+        by_adapter[settings.routing[kind] if routed else ""] += tokens * (1 + settings.agreement_samples)
+    return max(by_adapter.values())
 
 
 def clip_tokens(settings: EngineSettings) -> int:

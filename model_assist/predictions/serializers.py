@@ -207,9 +207,11 @@ class MemorySerializer(serializers.Serializer[Memory]):
     parameters = serializers.IntegerField()
     weights = serializers.IntegerField(help_text="bytes")
     kv_per_token = serializers.IntegerField(help_text="bytes")
-    tokens = serializers.IntegerField(help_text="the most that a clip with a question can have")
-    row = serializers.IntegerField(help_text="bytes of the cache of one clip under one question")
-    rows = serializers.IntegerField(help_text="rows held at a time for one clip")
+    prefix = serializers.IntegerField(help_text="the most tokens that a clip can have")
+    room = serializers.IntegerField(
+        help_text="the most tokens of an adapter's questions and answers about it"
+    )
+    row = serializers.IntegerField(help_text="bytes of the cache of one clip")
     clips_per_batch = serializers.IntegerField()
     caches = serializers.IntegerField(help_text="bytes")
     total = serializers.IntegerField(help_text="bytes; activations and the runtime come on top")

@@ -16,6 +16,7 @@ from model_assist.predictions.memory import (
     clip_tokens,
     memory,
     parameters,
+    question_tokens,
     read_shape,
 )
 
@@ -65,22 +66,25 @@ def test_a_total_by_hand(base: Path, tmp_path: Path) -> None:
     assert found.parameters == 201 + 30 + 100 + 69
     assert found.weights == 400 * 4
     assert found.kv_per_token == 2 * 3 * 2 * (64 // 4) * 4
-    # 1000 visual tokens; 4 labels of at most 13 bytes; "<|im_start|>user\n" and a newline; then the longest question:
-    # "When?" + "<|im_end|>\n<|im_start|>assistant\n" (5 + 33 bytes) with 24 tokens of answer.
+    # 1000 visual tokens; 4 labels of at most 13 bytes; "<|im_start|>user\n" and a newline.
     assert len("Time 999.9s:,") == LONGEST_LABEL
-    assert found.tokens == (1000 + 4 * 13 + 17 + 1) + (5 + 33 + 24)
-    assert found.row == found.tokens * 768
-    assert found.rows == 2 + 1  # two adapters keep the prefix, one question is asked of each
-    assert found.caches == 2 * 3 * found.row
+    assert found.prefix == 1000 + 4 * 13 + 17 + 1
+    # The longer question: "When?" + "<|im_end|>\n<|im_start|>assistant\n" (5 + 33 bytes) with 24 tokens of answer.
+    assert found.room == 5 + 33 + 24
+    assert found.row == (1070 + 62) * 768
+    assert found.caches == 2 * found.row
     assert found.total == 1600 + found.caches
     half = memory(base, [tmp_path / "a", tmp_path / "b"], settings, questions, dtype="bfloat16")
     assert (half.total, half.kv_per_token) == (found.total // 2, 384)
 
 
-def test_without_adapters_the_base_answers_all_questions_together(base: Path) -> None:
-    settings = EngineSettings(max_frames=4, max_tokens=1000, clips_per_batch=1)
+def test_questions_of_one_adapter_stand_together_and_so_do_samples() -> None:
+    """Each question: one letter and 33 bytes of marks; answers of 8, 64 and 24 tokens."""
     questions = {"crash_recognition": "A", "crash_description": "B", "crash_localization": "C"}
-    assert memory(base, [], settings, questions, dtype="float32").rows == 1 + 3
+    assert question_tokens(questions, EngineSettings(), routed=True) == (34 + 8) + (34 + 64)
+    assert question_tokens(questions, EngineSettings(), routed=False) == (34 + 8) + (34 + 64) + (34 + 24)
+    sampled = EngineSettings(agreement_samples=2)
+    assert question_tokens(questions, sampled, routed=True) == 3 * 140
 
 
 def test_the_floor_of_each_frame_wins_over_a_small_budget() -> None:
