@@ -49,8 +49,8 @@ class CaseTask:
     files: ExitStack
 
 
-class _Overtaken(Exception):
-    """Somebody waits for another job: the clips read ahead are left for later."""
+class _Hurried(Exception):
+    """Somebody waits for another job, or the worker is to stop: the clips read ahead are left for later."""
 
 
 def predict_cases(together: Together) -> None:
@@ -64,8 +64,8 @@ def predict_cases(together: Together) -> None:
     shift = _Shift(together, run, _hold(run))
     try:
         shift.work()
-    except _Overtaken:
-        logger.info("%s goes on after something more urgent", run.group)
+    except _Hurried:
+        logger.info("%s: the clips read ahead are left for later", run.group)
     except torch.AcceleratorError:
         leave_process()
         raise
@@ -114,8 +114,8 @@ class _Shift:
             self.tasks[position] = task
             position += 1
             yield task.request
-        if self.together.overtaken:
-            raise _Overtaken
+        if self.together.hurried:
+            raise _Hurried
 
     def _begin(self, running: Running) -> CaseTask:
         """Claim the case for the model and fetch its clip. Raises Problem when there is none."""

@@ -39,8 +39,9 @@ class Together:
 
     def __init__(self, first: Job, *, shift_s: float = SHIFT_SECONDS) -> None:
         self.first = first
-        self.overtaken = False
-        """Whether `jobs` ended because something more urgent waits: a handler that leaves then has the rest given back."""
+        self.hurried = False
+        """Whether `jobs` ended because something more urgent waits or the worker is to stop: whatever the handler then
+        leaves undone is given back."""
         self._alone = first.attempts > 1
         self._ends_at = time.monotonic() + shift_s
         self._ahead: deque[Running] = deque()
@@ -76,6 +77,9 @@ class Together:
         to stop; and after a shift. Cancelled ones are left out.
         """
         while self._ahead or self._claim_more(at_once):
+            if _stopping.is_set():
+                self.hurried = True
+                return
             running = self._begin()
             try:
                 running.check()
@@ -122,11 +126,12 @@ class Together:
         return running
 
     def _claim_more(self, limit: int) -> bool:
-        if self._alone or _stopping.is_set() or time.monotonic() > self._ends_at:
+        self.hurried = _stopping.is_set()
+        if self._alone or self.hurried or time.monotonic() > self._ends_at:
             return False
         try:
             self._take(services.claim_along(self.first, limit))
-            self.overtaken = not self._ahead and services.overtakes(self.first)
+            self.hurried = not self._ahead and services.overtakes(self.first)
         except (OperationalError, InterfaceError):  # what is in work goes on; more is for the next shift
             logger.warning("no more jobs of %s claimed", self.first.group, exc_info=True)
             connection.close()

@@ -302,8 +302,8 @@ def test_a_worker_told_to_stop_finishes_what_it_began(crew: Crew) -> None:
 
     crew.before = stop_at_the_third
     work_next()
-    assert crew.shifts == [[0, 1, 2, 3, 4]]
-    assert states() == {n: ("done", 1) if n <= 4 else ("queued", 0) for n in range(10)}
+    assert crew.shifts == [[0, 1, 2, 3]]
+    assert states() == {n: ("done", 1) if n <= 3 else ("queued", 0) for n in range(10)}
 
 
 def test_after_a_shift_the_worker_goes_back_to_its_broker(

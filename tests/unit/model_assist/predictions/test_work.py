@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import torch
+from celery.signals import worker_shutting_down
 from django.utils import timezone
 from pytest_django import Settings
 
@@ -13,6 +14,7 @@ from annotations.cases.kinds import Kind
 from annotations.cases.models import Answer, Case, CaseStatus
 from annotations.corpora.models import VideoFinding
 from crashdesk.accounts.models import User
+from crashdesk.jobs import together
 from crashdesk.jobs.models import Job, JobState
 from crashdesk.jobs.services import claim_along, claim_next, revive_expired
 from crashdesk.jobs.tasks import perform
@@ -276,6 +278,22 @@ def test_a_person_who_waits_comes_before_the_clips_read_ahead(engine: FakeEngine
     assert statuses(run) == [CaseStatus.PREDICTED] * 2 + [CaseStatus.READY] * 6
     work_next()
     assert ("done", 1) in states(other)
+
+
+def test_a_worker_told_to_stop_ends_its_batch_and_leaves_the_rest(engine: FakeEngine) -> None:
+    run, _ = start(8)
+
+    def stop_during_the_second(batch: list[ClipRequest]) -> None:
+        if len(engine.batches) == 1:
+            worker_shutting_down.send(sender="gpu@here", sig="SIGTERM", how="Warm", exitcode=0)
+
+    engine.during = stop_during_the_second
+    try:
+        work_next()
+    finally:
+        together._stopping.clear()
+    assert states(run) == [("done", 1)] * 4 + [("queued", 0)] * 4
+    assert statuses(run) == [CaseStatus.PREDICTED] * 4 + [CaseStatus.READY] * 4
 
 
 def test_cancelling_stops_before_anything_more_is_written(engine: FakeEngine, lead: User) -> None:
