@@ -1,0 +1,8 @@
+from django.urls import path
+
+from annotations.quality.api import AgreementTableView, AgreementView
+
+urlpatterns = [
+    path("agreement", AgreementView.as_view(), name="agreement"),
+    path("agreement.csv", AgreementTableView.as_view(), name="agreement-table"),
+]
