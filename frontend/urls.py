@@ -1,7 +1,15 @@
 from django.contrib.auth.views import LoginView, LogoutView
 from django.urls import path
 
-from frontend import audit_views, corpora_views, duplicates_views, imports_views, runs_views, views
+from frontend import (
+    audit_views,
+    calibration_views,
+    corpora_views,
+    duplicates_views,
+    imports_views,
+    runs_views,
+    views,
+)
 from frontend.api import LoopView
 
 urlpatterns = [
@@ -24,6 +32,7 @@ urlpatterns = [
     path("corpora/<int:pk>/import/trial", imports_views.mapping_trial, name="corpus-import-trial"),
     path("corpora/<int:pk>/audit", audit_views.audit_page, name="corpus-audit"),
     path("corpora/<int:pk>/audit/clips", audit_views.audit_clips, name="corpus-audit-clips"),
+    path("models/<int:pk>/calibration", calibration_views.calibration_page, name="model-calibration"),
     path("videos/<int:pk>", corpora_views.video_page, name="video"),
     path("videos/<int:pk>/records/<int:record>", corpora_views.source_record, name="source-record"),
     path("duplicates", duplicates_views.cluster_list, name="duplicates"),
