@@ -10,7 +10,7 @@ DEMO_HOME ?= var/demo
 export PYTHONUNBUFFERED = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-fast test-services check fix schema lock bench bench-ingest clean-demo clean
+.PHONY: help install demo test test-fast test-services check fix schema lock bench bench-engine bench-ingest tiny-model clean-demo clean
 
 help:
 	@echo "make demo [PORT=8000]  start everything, walk the loop on a demo corpus, keep serving"
@@ -18,7 +18,9 @@ help:
 	@echo "make check             lint, types, import directions, migrations, API schema (changes nothing)"
 	@echo "make fix               format, lint fixes, API schema"
 	@echo "make bench             measurements of the engine, see docs/benchmarks.md"
+	@echo "make bench-engine      the engine's ways to six answers beside the plain one [BENCH='--rounds 1']"
 	@echo "make bench-ingest      measurements of imports and lists beside Label Studio [BENCH=--quick]"
+	@echo "make tiny-model        train the tiny model that ships, from its seed (hours on two cores; goes on where it was)"
 	@echo "make clean-demo        remove the demo's data"
 
 # --- installing -------------------------------------------------------------------------------------------
@@ -88,8 +90,14 @@ lock: $(VENV)/.dev $(LS_VENV)/.installed
 bench: $(VENV)/.dev
 	$(RUN) -m benchmarks
 
+bench-engine: $(VENV)/.dev
+	$(RUN) -m benchmarks engine $(BENCH)
+
 bench-ingest: $(VENV)/.dev $(LS_VENV)/.installed
 	$(RUN) -m benchmarks ingest $(BENCH)
+
+tiny-model: $(VENV)/.dev
+	OMP_NUM_THREADS=1 $(RUN) -m model_assist.training.make_tiny $(TINY)
 
 clean: clean-demo
 	rm -rf $(VENV) $(LS_VENV)

@@ -1,12 +1,14 @@
-"""`make bench` and `make bench-ingest`: paired measurements in one run, the ratio printed.
+"""`make bench`, `make bench-engine` and `make bench-ingest`: paired measurements in one run, the ratio printed.
 
 python -m benchmarks [--rounds 5]
+python -m benchmarks engine [--rounds 3] [--lengths 24 48 96] [--clips 4] [--tokens 2400]
 python -m benchmarks ingest [--quick] [--no-labelstudio]
 """
 
 import argparse
 import os
 import statistics
+import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -87,9 +89,14 @@ def job_throughput(rounds: int) -> None:
 
 
 def main() -> None:
+    if sys.argv[1:2] == ["engine"]:
+        from benchmarks.engine import main as engine
+
+        engine(sys.argv[2:])
+        return
     parser = argparse.ArgumentParser(description="measure; nothing is asserted")
-    parser.add_argument("what", nargs="?", choices=["engine", "ingest"], default="engine")
-    parser.add_argument("--rounds", type=int, default=5, help="of the engine's pairs")
+    parser.add_argument("what", nargs="?", choices=["core", "engine", "ingest"], default="core")
+    parser.add_argument("--rounds", type=int, default=5, help="of the pairs")
     parser.add_argument("--quick", action="store_true", help="ingest: small sizes, to see that it runs")
     parser.add_argument(
         "--no-labelstudio", dest="labelstudio", action="store_false", help="ingest: without the comparison"
