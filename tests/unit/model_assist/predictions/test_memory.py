@@ -1,4 +1,4 @@
-"""Memory worked out by hand from files written by hand; no model is loaded."""
+"""Memory worked out by hand from files written by hand, and against what a real engine takes."""
 
 import json
 import struct
@@ -7,8 +7,12 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
+from model_assist.crashchat.batching import prefill_rows
+from model_assist.crashchat.model import load
 from model_assist.crashchat.settings import EngineSettings
+from model_assist.crashchat.tiny import save_tiny
 from model_assist.predictions.memory import (
     LONGEST_LABEL,
     MemoryUnknown,
@@ -132,3 +136,18 @@ def test_missing_files_are_said(tmp_path: Path, base: Path) -> None:
 def test_the_web_process_needs_no_torch_for_it() -> None:
     code = "import sys, model_assist.predictions.memory; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_parameters_and_the_cache_are_those_of_the_loaded_model(tmp_path: Path) -> None:
+    save_tiny(tmp_path / "base")
+    told = memory(tmp_path / "base", [], EngineSettings(), {"crash_recognition": "Crash?"}, dtype="float32")
+    loaded = load(tmp_path / "base", {}, device="cpu")
+    assert told.parameters == sum(one.numel() for one in loaded.network.parameters())
+    hidden = loaded.network.config.vision_config.hidden_size
+    with torch.inference_mode():
+        rows = prefill_rows(
+            loaded.network, [([5, 6, 7], torch.zeros(0, hidden)), ([5], torch.zeros(0, hidden))], room=9
+        )
+    assert (
+        rows.memory.nbytes == 2 * (3 + 9) * told.kv_per_token
+    )  # two clips in rows of the longest prefix and the room
