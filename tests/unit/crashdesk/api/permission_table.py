@@ -1,6 +1,6 @@
-"""Who may ask the API for what. test_permission_matrix.py holds every endpoint to it: a new endpoint needs its line here.
+"""Who may ask the API for what. test_permission_matrix.py holds every endpoint to it, so a new one needs its line.
 
-`ROLES` says which actions each role has, `ENDPOINTS` which action each endpoint needs. Roles are the same in every corpus.
+`ROLES`: what each role may do, in every corpus alike. `ENDPOINTS`: which of these each endpoint needs.
 """
 
 from typing import Final
