@@ -6,44 +6,122 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
     dependencies = [
-        ('registry', '0001_initial'),
+        ("registry", "0001_initial"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
     operations = [
         migrations.CreateModel(
-            name='Calibration',
+            name="Calibration",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('kind', models.CharField(choices=[('crash_recognition', 'Crash Recognition'), ('crash_description', 'Crash Description'), ('causal_reasoning', 'Causal Reasoning'), ('prevention_reasoning', 'Prevention Reasoning'), ('crash_localization', 'Crash Localization'), ('pre_crash_localization', 'Pre Crash Localization')], max_length=30)),
-                ('method', models.CharField(choices=[('logistic', 'Logistic'), ('isotonic', 'Isotonic')], max_length=10)),
-                ('parameters', models.JSONField(help_text='see model_assist/calibration/mapping.py')),
-                ('evidence', models.CharField(choices=[('all', 'All'), ('blind', 'Blind')], max_length=5)),
-                ('pairs', models.PositiveIntegerField(help_text='reviewed answers that it was fitted on')),
-                ('right', models.PositiveIntegerField(help_text='of these were right')),
-                ('recordings', models.PositiveIntegerField(help_text='that the answers come from')),
-                ('rule', models.CharField(help_text='what made an answer right', max_length=200)),
-                ('standing', models.JSONField(help_text='reviewed answers by what the reviewer had in view: anchored, other, blind')),
-                ('left_out', models.JSONField(help_text='reviewed answers that could not be used, by reason')),
-                ('rouge_l', models.FloatField(help_text='mean ROUGE-L against the approved texts; empty for others', null=True)),
-                ('before', models.JSONField(help_text='ece, chance_ece, brier, log_loss and bins of the raw confidence')),
-                ('after', models.JSONField(help_text='the same of the calibrated one, on answers it was not fitted on')),
-                ('folds', models.PositiveSmallIntegerField(help_text='of the cross-validation, recordings kept whole')),
-                ('seed', models.PositiveIntegerField()),
-                ('answers_hash', models.CharField(help_text="SHA-256 over the answers' ids, see evidence.py", max_length=64)),
-                ('created_at', models.DateTimeField(auto_now_add=True)),
-                ('job_id', models.BigIntegerField(help_text='the job that fitted it; empty for the command line', null=True)),
-                ('created_by', models.ForeignKey(null=True, on_delete=django.db.models.deletion.PROTECT, to=settings.AUTH_USER_MODEL)),
-                ('model_version', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='calibrations', to='registry.modelversion')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                (
+                    "kind",
+                    models.CharField(
+                        choices=[
+                            ("crash_recognition", "Crash Recognition"),
+                            ("crash_description", "Crash Description"),
+                            ("causal_reasoning", "Causal Reasoning"),
+                            ("prevention_reasoning", "Prevention Reasoning"),
+                            ("crash_localization", "Crash Localization"),
+                            ("pre_crash_localization", "Pre Crash Localization"),
+                        ],
+                        max_length=30,
+                    ),
+                ),
+                (
+                    "method",
+                    models.CharField(
+                        choices=[("logistic", "Logistic"), ("isotonic", "Isotonic")], max_length=10
+                    ),
+                ),
+                ("parameters", models.JSONField(help_text="see model_assist/calibration/mapping.py")),
+                ("evidence", models.CharField(choices=[("all", "All"), ("blind", "Blind")], max_length=5)),
+                ("pairs", models.PositiveIntegerField(help_text="reviewed answers that it was fitted on")),
+                ("right", models.PositiveIntegerField(help_text="of these were right")),
+                ("recordings", models.PositiveIntegerField(help_text="that the answers come from")),
+                ("rule", models.CharField(help_text="what made an answer right", max_length=200)),
+                (
+                    "standing",
+                    models.JSONField(
+                        help_text="reviewed answers by what the reviewer had in view: anchored, other, blind"
+                    ),
+                ),
+                (
+                    "left_out",
+                    models.JSONField(help_text="reviewed answers that could not be used, by reason"),
+                ),
+                (
+                    "rouge_l",
+                    models.FloatField(
+                        help_text="mean ROUGE-L against the approved texts; empty for others", null=True
+                    ),
+                ),
+                (
+                    "before",
+                    models.JSONField(
+                        help_text="ece, chance_ece, brier, log_loss and bins of the raw confidence"
+                    ),
+                ),
+                (
+                    "after",
+                    models.JSONField(
+                        help_text="the same of the calibrated one, on answers it was not fitted on"
+                    ),
+                ),
+                (
+                    "folds",
+                    models.PositiveSmallIntegerField(
+                        help_text="of the cross-validation, recordings kept whole"
+                    ),
+                ),
+                ("seed", models.PositiveIntegerField()),
+                (
+                    "answers_hash",
+                    models.CharField(
+                        help_text="SHA-256 over the answers' ids, see evidence.py", max_length=64
+                    ),
+                ),
+                ("created_at", models.DateTimeField(auto_now_add=True)),
+                (
+                    "job_id",
+                    models.BigIntegerField(
+                        help_text="the job that fitted it; empty for the command line", null=True
+                    ),
+                ),
+                (
+                    "created_by",
+                    models.ForeignKey(
+                        null=True, on_delete=django.db.models.deletion.PROTECT, to=settings.AUTH_USER_MODEL
+                    ),
+                ),
+                (
+                    "model_version",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="calibrations",
+                        to="registry.modelversion",
+                    ),
+                ),
             ],
             options={
-                'ordering': ['-id'],
-                'indexes': [models.Index(fields=['model_version', 'kind', '-id'], name='calibration_newest')],
-                'constraints': [models.UniqueConstraint(condition=models.Q(('job_id__isnull', False)), fields=('job_id', 'kind'), name='calibration_once_per_job')],
+                "ordering": ["-id"],
+                "indexes": [models.Index(fields=["model_version", "kind", "-id"], name="calibration_newest")],
+                "constraints": [
+                    models.UniqueConstraint(
+                        condition=models.Q(("job_id__isnull", False)),
+                        fields=("job_id", "kind"),
+                        name="calibration_once_per_job",
+                    )
+                ],
             },
         ),
     ]
