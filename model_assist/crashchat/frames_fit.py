@@ -57,7 +57,14 @@ class Fitter:
 
     def __init__(self, decode: DecodeMode) -> None:
         self._convert = VideoReformatter()
-        self.fit = self._exact if decode == "exact" else self._fast
+        self._decode = decode
+
+    def fit(self, frame: Any, out: Pixels) -> None:
+        """Write a decoded frame into `out`, uint8 [rows, columns, 3]."""
+        if self._decode == "exact":
+            self._exact(frame, out)
+        else:
+            self._fast(frame, out)
 
     def _exact(self, frame: Any, out: Pixels) -> None:
         """RGB at full size, then PIL's bicubic filter: the published preprocessing bit for bit."""
