@@ -23,9 +23,9 @@ from model_assist.crashchat.engine import ClipRequest
 from model_assist.crashchat.errors import (
     CrashChatError,
     FrameReadError,
-    FrameTimeoutError,
     ModelLoadError,
-    ReaderCrashedError,
+    NoVideoStreamError,
+    UndecodableError,
 )
 from model_assist.predictions import outcome
 from model_assist.predictions.control import pause_run
@@ -35,8 +35,8 @@ from model_assist.predictions.models import CasePrediction, PredictionRun
 logger = logging.getLogger(__name__)
 Outcome = tuple[int, ClipAnswers | CrashChatError]
 
-MAY_PASS = (FrameTimeoutError, ReaderCrashedError)
-"""A busy or small machine may be to blame for these, not the clip: it is tried again, alone."""
+TO_BLAME = (NoVideoStreamError, UndecodableError)
+"""The clip itself cannot be read, now or later. Any other failure may be the machine's, and is tried again, alone."""
 
 
 @dataclass(frozen=True)
@@ -149,7 +149,7 @@ class _Shift:
 def _refuse(task: CaseTask, error: CrashChatError) -> None:
     """Raise what the engine said: at once for good where the clip is to blame, else to be tried again."""
     last = task.running.job.attempts >= settings.JOB_MAX_ATTEMPTS
-    if not isinstance(error, FrameReadError) or (isinstance(error, MAY_PASS) and not last):
+    if not isinstance(error, FrameReadError) or not (isinstance(error, TO_BLAME) or last):
         raise error
     video = task.prediction.case.video
     VideoFinding.objects.get_or_create(

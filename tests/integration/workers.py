@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
+from datetime import timedelta
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from urllib.parse import urlsplit
 
 import psycopg2
 from django.db import connections
+from django.utils import timezone
 
 from annotations.cases.models import Case
 from annotations.corpora.models import Media
@@ -35,7 +37,8 @@ from tests.factories import make_case, make_corpus, make_guideline, make_media, 
 from tests.shared_data import ROOT
 from tests.unit.annotations.corpora.media.clips import write_clip
 
-LEASE_SECONDS, FRAMES_SECONDS, ATTEMPTS, CLIPS_PER_BATCH = 4, 5, 2, 2
+LEASE_SECONDS, FRAMES_SECONDS, ATTEMPTS, CLIPS_PER_BATCH = 30, 5, 2, 2
+"""A long lease: a stalled test machine must not look like a dead worker. A killed one's leases are ended by hand."""
 PATIENCE_SECONDS = 120.0
 POLL_SECONDS = 0.003
 
@@ -89,6 +92,15 @@ class Worker:
 
     def said(self) -> str:
         return self.log.read_text(errors="replace")
+
+    @property
+    def is_ready(self) -> bool:
+        """Raises RuntimeError when it has ended."""
+        if not self.is_alive:
+            raise RuntimeError(
+                f"the worker ended with status {self.process.returncode}: {self.said()[-2000:]}"
+            )
+        return " ready." in self.said()
 
     def stop(self) -> None:
         """SIGSTOP: nothing moves until it goes on or is killed."""
@@ -201,11 +213,17 @@ class Plant:
         """So many living GPU workers, ready for work: started where they are missing, ended where there are more."""
         alive = [worker for worker in self.workers[1:] if worker.is_alive]
         for extra in alive[count:]:
-            extra.kill()
+            self.kill(extra)
         alive = alive[:count] + [self.start("gpu") for _ in range(count - len(alive))]
         for worker in alive:
-            wait_until("the worker is ready", lambda worker=worker: " ready." in worker.said())
+            wait_until("the worker is ready", lambda worker=worker: worker.is_ready)
         return alive
+
+    def kill(self, worker: Worker) -> None:
+        """SIGKILL; and its leases run out, as they would in LEASE_SECONDS."""
+        worker.kill()
+        past = timezone.now() - timedelta(seconds=1)
+        Job.objects.filter(worker=worker.name, state="running").update(lease_until=past)
 
     def end(self) -> None:
         for worker in self.workers:

@@ -22,6 +22,7 @@ from model_assist.crashchat.batching_memory import OutOfMemoryError
 from model_assist.crashchat.engine import ClipRequest
 from model_assist.crashchat.errors import (
     CrashChatError,
+    FrameReadError,
     FrameTimeoutError,
     ModelLoadError,
     ReaderCrashedError,
@@ -180,7 +181,14 @@ def test_a_clip_that_cannot_be_read_gets_a_finding_and_the_others_go_on(engine: 
     assert statuses(run)[1] == CaseStatus.READY
 
 
-@pytest.mark.parametrize("error", [FrameTimeoutError("no frames after 60 s"), ReaderCrashedError("it died")])
+@pytest.mark.parametrize(
+    "error",
+    [
+        FrameTimeoutError("no frames after 60 s"),
+        ReaderCrashedError("it died"),
+        FrameReadError("[Errno 12] Cannot allocate memory"),
+    ],
+)
 def test_a_reader_that_hung_or_died_is_tried_again_alone_and_then_set_aside(
     engine: FakeEngine, error: CrashChatError
 ) -> None:
