@@ -63,6 +63,8 @@ def write(
     with _partial(out) as folder:
         written = _write_weights(plan, folder, files, part_bytes, progress)
         plan.write_rest(folder)
+        for name in written:  # safetensors lets only their owner read
+            shutil.copymode(next(folder.glob("*.json")), folder / name)
         others = sorted(p for p in folder.iterdir() if p.is_file() and p.name not in written)
         manifest = {
             "format": MANIFEST_FORMAT,
@@ -224,9 +226,10 @@ def compare(plan: Plan, folder: Path, files: OpenFiles, progress: Progress = not
     done = 0
     for name, weight in plan.weights.items():
         file = folder / index.get(name, plan.single_file or "model.safetensors")
-        if not torch.equal(files.tensor(file, name), weight.read(files)):
+        original = weight.read(files)
+        if not torch.equal(files.tensor(file, name), original):
             raise ConversionError(file, f"differs from {weight.key} of {weight.file}", key=name)
-        done += weight.read(files).numel()
+        done += original.numel()
         progress(f"comparing {name}", done, plan.parameters)
 
 

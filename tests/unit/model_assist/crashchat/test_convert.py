@@ -153,6 +153,7 @@ def test_parts_are_written_one_after_the_other(made: Made, tmp_path: Path) -> No
     convert_base(made.base, tmp_path / "ours", part_bytes=biggest)
     parts = sorted(tmp_path.glob("ours/*.safetensors"))
     assert len(parts) > 2
+    assert len({p.stat().st_mode for p in (tmp_path / "ours").iterdir()}) == 1  # whoever reads one reads all
     assert all(p.stat().st_size < biggest + 20_000 for p in parts)
     ours, whole = (load(f, {}, device="cpu").network.state_dict() for f in (tmp_path / "ours", made.native))
     assert ours.keys() == whole.keys()
