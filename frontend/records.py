@@ -81,8 +81,10 @@ def curves(loss_curve: list[dict[str, Any]]) -> list[Curve]:
 
 
 def measures(metrics: Mapping[str, Any], *, prefix: str = "") -> Iterator[Measure]:
-    """Every number in nested metrics, depth first, named like 'crash localization miou'."""
+    """Every number in nested metrics, depth first, named like 'crash localization miou'; not the published variants."""
     for name, value in metrics.items():
+        if name == "published":
+            continue
         path = f"{prefix} {name}".strip().replace("_", " ")
         if isinstance(value, Mapping):
             yield from measures(value, prefix=path)

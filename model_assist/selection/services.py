@@ -9,6 +9,7 @@ from annotations.corpora.models import Corpus
 from crashdesk.accounts.models import User
 from crashdesk.api.errors import Problem
 from crashdesk.audit.services import record
+from model_assist.calibration.services import Calibrator
 from model_assist.registry.services import in_use
 from model_assist.selection.models import SelectionPick, SelectionRound
 from model_assist.selection.ranking import pick
@@ -22,6 +23,8 @@ def select(
 ) -> SelectionRound:
     """Rank the next `size` un-reviewed cases by the uncertainty of the model in use, plus a random slice.
 
+    Where a kind of this model is calibrated, the calibrated confidence counts: the raw ones of two kinds are not
+    worth the same.
     The order reaches reviewers as Case.review_rank; cases not picked lose the rank of an earlier round.
     """
     cases = Case.objects.filter(corpus=corpus, guideline=guideline, status__in=UNREVIEWED)
@@ -30,11 +33,15 @@ def select(
     }
     if not confidences:
         raise Problem("nothing_to_select", f"No case of {corpus} waits for review.")
-    rows = Answer.objects.filter(case__in=cases, author_kind=AuthorKind.MODEL, model_version=in_use().name)
+    model = in_use()
+    worth = Calibrator.of(model)
+    rows = Answer.objects.filter(case__in=cases, author_kind=AuthorKind.MODEL, model_version=model.name)
     by_case: defaultdict[int, dict[str, float]] = defaultdict(dict)
-    for case_id, kind, confidence in rows.order_by("id").values_list("case_id", "kind", "confidence"):
+    for answer in rows.order_by("id").only("case_id", "kind", "state", "confidence", "confidence_detail"):
+        calibrated = worth.of_answer(answer)
+        confidence = answer.confidence if calibrated is None else calibrated
         if confidence is not None:
-            by_case[case_id][kind] = confidence
+            by_case[answer.case_id][answer.kind] = confidence
     confidences |= by_case
     round_ = SelectionRound.objects.create(
         corpus=corpus, guideline=guideline, size=size, random_share=random_share, seed=seed, created_by=by
