@@ -44,7 +44,8 @@ def test_a_calibrated_confidence_counts_instead_of_the_raw_one(lead: User) -> No
     assert fit(model_version=model, kind=Kind.CRASH_RECOGNITION, by=lead).parameters["slope"] < 0.8
     case = make_case(CaseStatus.PREDICTED, video=make_video(corpus), confidence=0.9)
     worth = calibrated(model, Kind.CRASH_RECOGNITION, 0.9)
-    assert worth is not None and worth < 0.8
+    assert worth is not None
+    assert worth < 0.8
     made = select(corpus=corpus, guideline=guideline, size=1, random_share=0, seed=1, by=lead)
     assert list(made.picks.values_list("case", "uncertainty")) == [(case.pk, pytest.approx(1 - worth))]
 
