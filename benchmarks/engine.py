@@ -1,6 +1,6 @@
 """`make bench-engine`: six answers per clip the plain way and the engine's ways, alternating in one run.
 
-python -m benchmarks engine [--rounds 3] [--lengths 24 48 96] [--clips 4] [--tokens 2400] [--cpu]
+python -m benchmarks engine [--rounds 3] [--lengths 24 48 96] [--clips 4] [--tokens 2400] [--adapters 1 2] [--cpu]
 
 Ways, all answering the same questions about the same files with the same weights:
 naive    one transformers generate() per question: decode, vision tower, projector and prompt every time
@@ -11,13 +11,14 @@ Where there is a GPU, a model of the published 7B shape is measured as well (ben
 """
 
 import argparse
+import itertools
 import os
 import statistics
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -31,11 +32,11 @@ from model_assist.crashchat import kinds as k
 from model_assist.crashchat.answers import ClipAnswers, ClipRequest
 from model_assist.crashchat.engine import Engine
 from model_assist.crashchat.frames import FrameReader
-from model_assist.crashchat.model import LoadedModel, load
+from model_assist.crashchat.model import LoadedModel, load, token_id
 from model_assist.crashchat.prefix import encode_clip
 from model_assist.crashchat.preprocess import ClipInputs, preprocess
 from model_assist.crashchat.prompts import DEFAULT_PROMPTS, prefix_text, suffix_text
-from model_assist.crashchat.settings import LORA_TARGETS, EngineSettings
+from model_assist.crashchat.settings import DEFAULT_ROUTING, LORA_TARGETS, EngineSettings
 from model_assist.crashchat.tiny import make_tokenizer, write_settings
 
 ANSWER_TOKENS = dict(zip(k.ALL, (2, 12, 20, 64, 12, 8), strict=True))
@@ -85,9 +86,7 @@ def medium_model(folder: Path) -> LoadedModel:
     from transformers import VideoLlama3ForConditionalGeneration as Network
 
     tokenizer = make_tokenizer()
-    end, image, video = (
-        tokenizer.convert_tokens_to_ids(t) for t in ("<|im_end|>", "<|image_pad|>", "<|video_pad|>")
-    )
+    end, image, video = (token_id(tokenizer, t) for t in ("<|im_end|>", "<|image_pad|>", "<|video_pad|>"))
     text = Qwen2Config(
         vocab_size=len(tokenizer), hidden_size=512, intermediate_size=1536, num_hidden_layers=8,
         num_attention_heads=8, num_key_value_heads=2, max_position_embeddings=32768,
@@ -130,8 +129,6 @@ class Ways:
     def __init__(
         self, loaded: LoadedModel, reader: FrameReader, settings: EngineSettings, together: int
     ) -> None:
-        from dataclasses import replace
-
         self.loaded, self.reader, self.settings = loaded, reader, settings
         self.engines = {
             n: Engine(loaded, settings=replace(settings, clips_per_batch=n), frame_reader=reader)
@@ -166,7 +163,8 @@ class Ways:
             for kind in k.ALL:
                 self.loaded.use(self.settings.routing[kind])
                 projected = self.loaded.network.model.projector(features)
-                ready = {"video": BaseModelOutputWithPooling(pooler_output=(projected,))}
+                as_native: Any = (projected,)
+                ready = {"video": BaseModelOutputWithPooling(pooler_output=as_native)}
                 answers[kind] = self._generate(kind, prefix, mm_encoder_outputs=ready)
             found.append(answers)
         return found
@@ -270,23 +268,26 @@ def compare(ways: Ways, clips: Sequence[Path], rounds: int) -> None:
 def on_cpu(arguments: argparse.Namespace) -> None:
     """The comparison on the processor."""
     torch.set_num_threads(arguments.threads)
-    settings = EngineSettings(
-        max_tokens=arguments.tokens, max_new_tokens=ANSWER_TOKENS, gate_localisation=False
-    )
     with tempfile.TemporaryDirectory() as place, FrameReader() as reader:
         folder = Path(place)
         loaded = medium_model(folder)
         count = sum(p.numel() for p in loaded.network.parameters())
         print(f"{count / 1e6:.1f} M weights with adapters, float32, {arguments.threads} threads", flush=True)
-        ways = Ways(loaded, reader, settings, arguments.clips)
-        for frames in arguments.lengths:
+        for frames, adapters in itertools.product(arguments.lengths, arguments.adapters):
+            settings = EngineSettings(
+                max_tokens=arguments.tokens,
+                max_new_tokens=ANSWER_TOKENS,
+                gate_localisation=False,
+                routing=DEFAULT_ROUTING if adapters == 2 else dict.fromkeys(k.ALL, "linguistic"),
+            )
+            ways = Ways(loaded, reader, settings, arguments.clips)
             clips = [write_clip(folder / f"{frames}-{n}.mp4", frames, seed=n) for n in range(arguments.clips)]
             inputs, prefix = ways._read(clips[0])
             tokens = len(loaded.tokenizer.encode(prefix, add_special_tokens=False))
             print(
                 f"{len(inputs.keep) // inputs.tokens_per_frame} frames, {int(inputs.keep.sum())} of "
                 f"{len(inputs.keep)} visual tokens kept, prefix {tokens} tokens, "
-                f"{sum(ANSWER_TOKENS.values())} answer tokens:",
+                f"{sum(ANSWER_TOKENS.values())} answer tokens, adapters: {adapters}:",
                 flush=True,
             )
             compare(ways, clips, arguments.rounds)
@@ -301,6 +302,14 @@ def main(arguments: Sequence[str]) -> None:
     )
     parser.add_argument("--clips", type=int, default=4, help="clips per batch")
     parser.add_argument("--tokens", type=int, default=2400, help="visual tokens per clip at most")
+    parser.add_argument(
+        "--adapters",
+        type=int,
+        nargs="+",
+        choices=[1, 2],
+        default=[1, 2],
+        help="1: one adapter answers all six (as the heterogeneous checkpoint does); 2: the default routing",
+    )
     parser.add_argument("--threads", type=int, default=min(2, os.cpu_count() or 1))
     parser.add_argument("--cpu", action="store_true", help="leave out the GPU where there is one")
     parser.add_argument("--peak-tflops", type=float, default=989.0, help="of the GPU, dense bfloat16")
