@@ -146,13 +146,13 @@ def _partial(out: Path) -> Iterator[Path]:
     with _locked(out.parent / f".{out.name}{_PARTIAL}lock"):
         for left in out.parent.glob(f".{out.name}{_PARTIAL}[0-9]*"):
             shutil.rmtree(left)
-        folder = out.parent / f".{out.name}{_PARTIAL}{os.getpid()}"
-        folder.mkdir()
+        around = out.parent / f".{out.name}{_PARTIAL}{os.getpid()}"
+        folder = around / out.name  # one level down, where nobody looks for adapters
+        folder.mkdir(parents=True)
         try:
             yield folder
-        except BaseException:
-            shutil.rmtree(folder, ignore_errors=True)
-            raise
+        finally:
+            shutil.rmtree(around, ignore_errors=True)
 
 
 @contextmanager

@@ -15,8 +15,9 @@ from safetensors.torch import load_file
 
 from model_assist.crashchat.convert import convert_adapter, convert_base, main, verify
 from model_assist.crashchat.convert_plan import base_name, original_name
-from model_assist.crashchat.errors import ConversionError
+from model_assist.crashchat.errors import ConversionError, CrashChatError
 from model_assist.crashchat.model import LoadedModel, load
+from model_assist.crashchat.settings import find_adapters
 from tests.unit.model_assist.crashchat import originals
 from tests.unit.model_assist.crashchat.originals import (
     PREFIX,
@@ -277,6 +278,19 @@ def test_progress_is_told_and_a_stop_leaves_nothing(made: Made, tmp_path: Path) 
     assert sorted(p.name for p in tmp_path.iterdir() if "lock" not in p.name) == ["ours"]
 
 
+def test_a_conversion_on_its_way_is_not_taken_for_an_adapter(made: Made, tmp_path: Path) -> None:
+    stages = set()
+
+    def look(what: str, done: int, total: int) -> None:
+        stages.add(what)
+        with pytest.raises(CrashChatError, match="no adapters"):
+            find_adapters(tmp_path)
+
+    convert_adapter(made.adapter, tmp_path / "ours", progress=look)
+    assert "hashing adapter_config.json" in stages  # looked at when everything was there
+    assert list(find_adapters(tmp_path)) == ["ours"]
+
+
 def test_a_killed_conversion_leaves_no_model_and_is_cleared_by_the_next(made: Made, tmp_path: Path) -> None:
     code = (
         "import os, signal, sys, pathlib\n"
@@ -292,7 +306,7 @@ def test_a_killed_conversion_leaves_no_model_and_is_cleared_by_the_next(made: Ma
     )
     assert killed.returncode == -signal.SIGKILL
     assert not out.exists()
-    assert list(tmp_path.glob(".ours.converting-*/*.safetensors"))
+    assert list(tmp_path.glob(".ours.converting-*/ours/*.safetensors"))
     convert_base(made.base, out)
     assert [p.name for p in tmp_path.iterdir()] == ["ours"]
     verify(out, source=made.base)
