@@ -19,8 +19,8 @@ from typing import Any, Final
 import torch
 from safetensors.torch import save_file
 
-from model_assist.crashchat.convert_plan import Plan, write_json
-from model_assist.crashchat.convert_sources import OpenFiles, Progress, nothing, read_json, sha256_of
+from model_assist.crashchat.convert.plan import Plan, write_json
+from model_assist.crashchat.convert.sources import OpenFiles, Progress, nothing, read_json, sha256_of
 from model_assist.crashchat.errors import ConversionError
 
 MANIFEST: Final = "crashdesk-conversion.json"

@@ -46,7 +46,9 @@ class Weight:
         if tensor.dtype not in DTYPES:
             raise ConversionError(self.file, f"has the unexpected type {tensor.dtype}", key=self.key)
         tensor = tensor.contiguous()
-        for piece in torch.split(tensor.view(-1), CHUNK):  # the check of a whole embedding table takes as much again
+        for piece in torch.split(
+            tensor.view(-1), CHUNK
+        ):  # the check of a whole embedding table takes as much again
             if not bool(torch.isfinite(piece).all()):
                 raise ConversionError(self.file, "holds NaN or infinite numbers", key=self.key)
         return tensor

@@ -14,12 +14,12 @@ import torch
 from safetensors.torch import load_file
 
 from model_assist.crashchat.convert import convert_adapter, convert_base, main, verify
-from model_assist.crashchat.convert_plan import base_name, original_name
+from model_assist.crashchat.convert.plan import base_name, original_name
 from model_assist.crashchat.errors import ConversionError, CrashChatError
 from model_assist.crashchat.model import LoadedModel, load
 from model_assist.crashchat.settings import find_adapters
-from tests.unit.model_assist.crashchat import originals
-from tests.unit.model_assist.crashchat.originals import (
+from tests.unit.model_assist.crashchat.convert import originals
+from tests.unit.model_assist.crashchat.convert.originals import (
     PREFIX,
     Weights,
     adapter_weights,

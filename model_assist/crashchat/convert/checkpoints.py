@@ -15,8 +15,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from model_assist.crashchat.convert_adapter_plan import plan_adapter
-from model_assist.crashchat.convert_output import (
+from model_assist.crashchat.convert.adapter_plan import plan_adapter
+from model_assist.crashchat.convert.output import (
     PART_BYTES,
     Conversion,
     check_target,
@@ -27,8 +27,8 @@ from model_assist.crashchat.convert_output import (
     verify_files,
     write,
 )
-from model_assist.crashchat.convert_plan import Plan, plan_base
-from model_assist.crashchat.convert_sources import OpenFiles, Progress, nothing, opened
+from model_assist.crashchat.convert.plan import Plan, plan_base
+from model_assist.crashchat.convert.sources import OpenFiles, Progress, nothing, opened
 from model_assist.crashchat.errors import CrashChatError
 
 GIB = 1 << 30
@@ -173,7 +173,3 @@ def _size(text: str) -> float:
     if not 0.001 <= value <= 1000:
         raise argparse.ArgumentTypeError("must be between 0.001 and 1000 GB")
     return value
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())

@@ -20,7 +20,7 @@ from transformers import (
     VideoLlama3VisionConfig,
 )
 
-from model_assist.crashchat.convert_sources import read_json
+from model_assist.crashchat.convert.sources import read_json
 from model_assist.crashchat.errors import ConversionError
 from model_assist.crashchat.prompts import IMAGE_MARKER, SPECIAL_TOKENS, VIDEO_PAD
 

@@ -11,9 +11,9 @@ from typing import Any, Final
 
 from transformers import VideoLlama3Config
 
-from model_assist.crashchat.convert_config import NATIVE_TYPE, native_shapes
-from model_assist.crashchat.convert_plan import Plan, check_folder, write_json
-from model_assist.crashchat.convert_sources import OpenFiles, Weight, read_json
+from model_assist.crashchat.convert.config import NATIVE_TYPE, native_shapes
+from model_assist.crashchat.convert.plan import Plan, check_folder, write_json
+from model_assist.crashchat.convert.sources import OpenFiles, Weight, read_json
 from model_assist.crashchat.errors import ConversionError
 from model_assist.crashchat.settings import LORA_TARGETS
 

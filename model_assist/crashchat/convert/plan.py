@@ -17,7 +17,7 @@ from typing import Any, Final
 
 import torch
 
-from model_assist.crashchat.convert_config import (
+from model_assist.crashchat.convert.config import (
     TOKENIZER_FILES,
     native_config,
     native_shapes,
@@ -25,7 +25,7 @@ from model_assist.crashchat.convert_config import (
     read_config,
     read_tokenizer,
 )
-from model_assist.crashchat.convert_sources import OpenFiles, Weight, check_index, weight_files
+from model_assist.crashchat.convert.sources import OpenFiles, Weight, check_index, weight_files
 from model_assist.crashchat.errors import ConversionError
 
 BASE_NAMES: Final = (
