@@ -118,3 +118,52 @@ def _frame(inside: SafeString, height: int, words: str) -> SafeString:
         words,
         inside,
     )
+
+
+@dataclass(frozen=True)
+class Point:
+    """A number over time with its interval, between 0 and 1; None where there is none. `label`: its time and value."""
+
+    label: str
+    value: float | None
+    low: float | None = None
+    high: float | None = None
+
+
+def trend(points: Sequence[Point], *, words: str, low: str = "", high: str = "") -> SafeString:
+    """Dots from left to right with their intervals as upright lines; a missing number leaves a gap. From 0 to 1."""
+    if not any(point.value is not None for point in points):
+        return SafeString("")
+    room, step = HEIGHT - FOOT - 8, WIDTH / len(points)
+
+    def y(value: float) -> str:
+        return f"{4 + room * (1 - min(max(value, 0.0), 1.0)):.1f}"
+
+    drawn = [
+        format_html('<line class="plot__grid" x1="0" x2="{}" y1="{}" y2="{}"/>', WIDTH, y(level), y(level))
+        for level in (0.0, 0.5, 1.0)
+    ]
+    for place, point in enumerate(points):
+        if point.value is None:
+            continue
+        x = f"{(place + 0.5) * step:.1f}"
+        if point.low is not None and point.high is not None:
+            drawn.append(
+                format_html(
+                    '<line class="plot__whisker" x1="{}" x2="{}" y1="{}" y2="{}"/>', x, x, y(point.low), y(point.high)
+                )
+            )  # fmt: skip
+        drawn.append(
+            format_html(
+                '<circle class="plot__dot" cx="{}" cy="{}" r="4"><title>{}</title></circle>',
+                x, y(point.value), point.label,
+            )
+        )  # fmt: skip
+    drawn.append(
+        format_html(
+            '<text class="plot__text" x="0" y="{}">{}</text>'
+            '<text class="plot__text" x="{}" y="{}" text-anchor="end">{}</text>',
+            HEIGHT - 4, low, WIDTH, HEIGHT - 4, high,
+        )
+    )  # fmt: skip
+    return _frame(format_html_join("", "{}", ((part,) for part in drawn)), HEIGHT, words)

@@ -7,6 +7,7 @@ from frontend import (
     corpora_views,
     duplicates_views,
     imports_views,
+    quality_views,
     runs_views,
     views,
 )
@@ -35,6 +36,7 @@ urlpatterns = [
     path("models/<int:pk>/calibration", calibration_views.calibration_page, name="model-calibration"),
     path("videos/<int:pk>", corpora_views.video_page, name="video"),
     path("videos/<int:pk>/records/<int:record>", corpora_views.source_record, name="source-record"),
+    path("agreement", quality_views.agreement_page, name="agreement"),
     path("duplicates", duplicates_views.cluster_list, name="duplicates"),
     path("duplicates/said", duplicates_views.verdict_list, name="duplicate-verdicts"),
     path("duplicates/<int:pk>", duplicates_views.cluster_page, name="duplicate-cluster"),

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from enum import IntEnum
+from functools import cached_property
 from itertools import combinations
 from typing import Any, Final
 
@@ -70,7 +71,7 @@ class Pass:
     recording: tuple[int, str]
     said: dict[str, Said] = field(default_factory=dict)
 
-    @property
+    @cached_property
     def drafted(self) -> bool:
         return any(said.draft is not None for said in self.said.values())
 

@@ -23,7 +23,7 @@ def words_of(text: str) -> tuple[str, ...]:
 
 def token_f1(first: Sequence[str], second: Sequence[str]) -> float:
     """Harmonic mean of the shares of either side's words that the other has as well; 0 to 1. No words at all: 1."""
-    if not first and not second:
+    if first == second:
         return 1.0
     shared = sum((Counter(first) & Counter(second)).values())
     return 2 * shared / (len(first) + len(second))
@@ -31,6 +31,8 @@ def token_f1(first: Sequence[str], second: Sequence[str]) -> float:
 
 def edit_distance(first: Sequence[Hashable], second: Sequence[Hashable]) -> int:
     """Insertions, deletions and replacements that lead from one sequence to the other, at least."""
+    if first == second:
+        return 0
     if not first or not second:
         return len(first) + len(second)
     places: dict[Hashable, int] = {}

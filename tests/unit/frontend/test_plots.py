@@ -2,7 +2,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from frontend.plots import HEIGHT, WIDTH, Bar, Row, curve, histogram, stacked
+from frontend.plots import HEIGHT, WIDTH, Bar, Point, Row, curve, histogram, stacked, trend
 
 
 def parts(svg: str, name: str) -> list[ElementTree.Element]:
@@ -41,11 +41,26 @@ def test_stacked_bars_are_as_long_as_their_parts() -> None:
     assert float(bars[0].attrib["width"]) > 2 * float(bars[1].attrib["width"])
 
 
+def test_a_trend_has_a_dot_and_an_interval_for_every_number_and_gaps_between() -> None:
+    points = [Point("May: 0.5", 0.5, 0.25, 0.75), Point("June: none", None), Point("July: 1", 1.0)]
+    drawn = trend(points, words="over time", low="May", high="July")
+    dots = parts(drawn, "circle")
+    assert [dot[0].text for dot in dots] == ["May: 0.5", "July: 1"]
+    assert float(dots[1].attrib["cx"]) > WIDTH / 2 > float(dots[0].attrib["cx"])
+    assert float(dots[1].attrib["cy"]) < float(dots[0].attrib["cy"]), "more is further up"
+    (whisker,) = [line for line in parts(drawn, "line") if line.attrib["class"] == "plot__whisker"]
+    assert float(whisker.attrib["y1"]) > float(dots[0].attrib["cy"]) > float(whisker.attrib["y2"])
+    assert all(
+        0 <= float(dot.attrib["cy"]) <= HEIGHT for dot in parts(trend([Point("x", 9.0)], words=""), "circle")
+    )
+
+
 def test_names_from_outside_stay_text() -> None:
     nasty = '<script>alert(1)</script>"'
     for drawn in (
         histogram([Bar(nasty, 1)], words=nasty, low=nasty),
         stacked([Row(nasty, [(nasty, 1)])], words=nasty),
+        trend([Point(nasty, 0.5)], words=nasty, low=nasty),
     ):
         assert "<script" not in drawn
         ElementTree.fromstring(drawn)
@@ -53,4 +68,4 @@ def test_names_from_outside_stay_text() -> None:
 
 def test_nothing_to_draw_is_nothing() -> None:
     assert histogram([], words="") == curve([], words="") == stacked([], words="") == ""
-    assert stacked([Row("A", [("yes", 0)])], words="") == ""
+    assert stacked([Row("A", [("yes", 0)])], words="") == trend([Point("A", None)], words="") == ""

@@ -1,0 +1,64 @@
+"""The page about how far people agree."""
+
+from django.contrib.auth.decorators import login_required
+from django.http import HttpRequest, HttpResponse, QueryDict
+from django.views.decorators.http import require_safe
+
+from annotations.cases.models import Guideline
+from annotations.corpora.models import Corpus
+from annotations.quality.agreement import report
+from annotations.quality.serializers import AgreementQuerySerializer
+from crashdesk.accounts.permissions import Action
+from frontend import quality
+from frontend.pages import check, page
+
+FILTERS = ("corpus", "guideline", "kind", "source", "from", "to", "period")
+SHOWN_CHOICES = 500
+
+
+@require_safe
+@login_required
+def agreement_page(request: HttpRequest) -> HttpResponse:
+    """The agreement report for what the address narrows it to; a filter that makes no sense is told, and not used."""
+    check(request, Action.EXPORT)
+    given = {name: value for name in FILTERS if (value := request.GET.get(name, "").strip())}
+    query = AgreementQuerySerializer(data=given)
+    refused = {} if query.is_valid() else dict(query.errors)
+    if refused:
+        given = {name: value for name, value in given.items() if name not in refused}
+        query = AgreementQuerySerializer(data=given)
+        query.is_valid(raise_exception=True)
+    made = report(query.asked, period=query.validated_data["period"])
+    encoded = QueryDict(mutable=True)
+    encoded.update(given)
+    context = {
+        "report": made,
+        "left_out": [
+            (words, count)
+            for words, count in (
+                ("of cases that nobody else reviewed", made.counts.left_out.alone),
+                ("of excluded cases", made.counts.left_out.of_excluded_cases),
+                ("earlier ones by the same person", made.counts.left_out.repeated),
+                ("withdrawn", made.counts.left_out.withdrawn),
+                ("skipped", made.counts.left_out.skipped),
+                ("still open", made.counts.left_out.open),
+            )
+            if count
+        ],
+        "tables": quality.kind_tables(made),
+        "arms": list(quality.ARM_WORDS.values()),
+        "headlines": [quality.headline_words(of_kind.kind) for of_kind in made.kinds],
+        "matrices": quality.matrices(made),
+        "details": quality.people_details(made.people),
+        "trends": quality.trends(made),
+        "sources": quality.group_rows(made.sources),
+        "cases": quality.apart_rows(made),
+        "given": given,
+        "query": encoded.urlencode(),
+        "refused": [(name, " ".join(map(str, words))) for name, words in refused.items()],
+        "corpora": Corpus.objects.order_by("name")[:SHOWN_CHOICES],
+        "guidelines": Guideline.objects.all()[:SHOWN_CHOICES],
+        "kinds": quality.KIND_WORDS.items(),
+        "page": "agreement",
+    }
+    return page(request, "frontend/quality/agreement.html", context, needs=Action.EXPORT)
