@@ -75,3 +75,8 @@ def register(
 
 def handler_for(kind: str) -> Handler:
     return _HANDLERS[kind]
+
+
+def queues() -> list[str]:
+    """Every queue that some kind of job waits in, by name."""
+    return sorted({handler.queue for handler in _HANDLERS.values()})

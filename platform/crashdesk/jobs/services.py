@@ -20,13 +20,15 @@ from crashdesk.accounts.permissions import may
 from crashdesk.api.errors import Problem
 from crashdesk.audit.services import record
 from crashdesk.jobs.models import Job, JobState
-from crashdesk.jobs.registry import handler_for
+from crashdesk.jobs.registry import handler_for, queues
 from crashdesk.jobs.wake import wake
 
 logger = logging.getLogger(__name__)
 
 RETRY_WAIT_SECONDS = 2
 WAKE_AGAIN_SECONDS = 10
+AT_THE_HEAD = 500
+"""Jobs of a queue that one wake-up stands for: more than workers finish before the next one."""
 ENDED = [JobState.DONE, JobState.FAILED, JobState.CANCELLED]
 WAITING = [JobState.QUEUED, JobState.PAUSED]
 
@@ -305,13 +307,18 @@ def _revive(job_id: int) -> bool:
 
 
 def wake_waiting() -> list[str]:
-    """Wake the queues whose waiting jobs nobody was told of lately: a lost message delays work, never loses it."""
+    """Wake the queues whose next jobs nobody was told of lately: a lost message delays work, never loses it.
+
+    Only the jobs at a queue's head are looked at and noted, however many wait behind them.
+    """
     now = timezone.now()
-    stale = Job.objects.filter(
-        Q(woken_at__isnull=True) | Q(woken_at__lt=now - timedelta(seconds=WAKE_AGAIN_SECONDS)), state="queued"
-    )
-    queues = sorted(set(stale.values_list("queue", flat=True)))
-    stale.filter(queue__in=queues).update(woken_at=now)
-    for queue in queues:
+    told_lately = now - timedelta(seconds=WAKE_AGAIN_SECONDS)
+    woken = []
+    for queue in queues():
+        head = list(_ready(queue).order_by("priority", "id").values_list("pk", "woken_at")[:AT_THE_HEAD])
+        if not head or (head[0][1] is not None and head[0][1] >= told_lately):
+            continue
+        Job.objects.filter(pk__in=[pk for pk, _ in head]).update(woken_at=now)
         wake(queue)
-    return queues
+        woken.append(queue)
+    return woken

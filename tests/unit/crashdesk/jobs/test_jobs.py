@@ -197,6 +197,27 @@ def test_a_lost_wake_up_is_sent_again(probe: Probe, monkeypatch: pytest.MonkeyPa
     assert services.wake_waiting() == ["data"] == woken
 
 
+def test_one_wake_up_stands_for_the_jobs_at_the_head_of_a_queue(
+    probe: Probe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(services, "wake", lambda queue: None)
+    monkeypatch.setattr(services, "AT_THE_HEAD", 2)
+    long_ago = timezone.now() - timedelta(minutes=1)
+    jobs = [queue_one() for _ in range(3)]
+    Job.objects.update(woken_at=long_ago)
+    assert services.wake_waiting() == ["data"]
+    assert Job.objects.filter(woken_at__gt=long_ago).count() == 2
+    assert services.wake_waiting() == []
+    perform(claim())
+    assert services.wake_waiting() == []
+    perform(claim())
+    assert services.wake_waiting() == ["data"]
+    Job.objects.filter(pk=jobs[2].pk).update(
+        woken_at=long_ago, not_before=timezone.now() + timedelta(minutes=1)
+    )
+    assert services.wake_waiting() == []  # a retry is told of when it is due
+
+
 def test_a_whole_group_is_cancelled(probe: Probe, lead: User) -> None:
     services.enqueue_many("probe", [{}, {}, {}], by=lead, group="g:1")
     assert services.cancel_group("g:1", by=lead) == 3
