@@ -15,6 +15,7 @@ import torch
 from torch.nn import functional as F
 from transformers import AttentionInterface
 from transformers.cache_utils import Cache, CacheLayerMixin
+from transformers.models.qwen2.modeling_qwen2 import apply_rotary_pos_emb
 
 from model_assist.crashchat.prefix import embed_prefix
 
@@ -125,15 +126,18 @@ def prefill_rows(
     for slot, index in enumerate(order):
         slot_of[index] = slot
     stacked = _allocate(core, lengths, slot_of, room)
-    for first, last in _groups([lengths[i] for i in order], chunk, together):
-        embeddings = _embed(network, [prefixes[i] for i in order[first:last]])
-        step = chunk or embeddings.shape[1]
-        for at in range(0, embeddings.shape[1], step):
-            live = sum(lengths[i] > at for i in order[first:last])
-            stacked.look(slice(first, first + live), at)
-            core.language_model(
-                inputs_embeds=embeddings[:live, at : at + step], past_key_values=stacked.cache, use_cache=True
-            )
+    with _last_layer_only_remembers(core.language_model):
+        for first, last in _groups([lengths[i] for i in order], chunk, together):
+            embeddings = _embed(network, [prefixes[i] for i in order[first:last]])
+            step = chunk or embeddings.shape[1]
+            for at in range(0, embeddings.shape[1], step):
+                live = sum(lengths[i] > at for i in order[first:last])
+                stacked.look(slice(first, first + live), at)
+                core.language_model(
+                    inputs_embeds=embeddings[:live, at : at + step],
+                    past_key_values=stacked.cache,
+                    use_cache=True,
+                )
     return stacked
 
 
@@ -151,6 +155,34 @@ def _allocate(core: Any, lengths: list[int], slot_of: list[int], room: int) -> S
     window = _Window(slice(0, len(lengths)), 0)
     layers: list[Any] = [_RowLayer(keys, values, window) for keys, values in memory]
     return StackedPrefixes(Cache(layers=layers), lengths, slot_of, max(lengths), window, memory)
+
+
+@contextmanager
+def _last_layer_only_remembers(language_model: Any) -> Iterator[None]:
+    """Within, the last layer writes its keys and values and does nothing else.
+
+    Nobody reads what it makes of a prefix token: later tokens attend to its keys and values, which are computed
+    from the layer before.
+    """
+    layer = language_model.layers[-1]
+    attention = layer.self_attn
+
+    def remember(hidden: torch.Tensor, **given: Any) -> torch.Tensor:
+        normed = layer.input_layernorm(hidden)
+        shape = (*hidden.shape[:-1], -1, attention.head_dim)
+        keys, values = (
+            project(normed).view(shape).transpose(1, 2) for project in (attention.k_proj, attention.v_proj)
+        )
+        cosine, sine = given["position_embeddings"]
+        keys, _ = apply_rotary_pos_emb(keys, keys[:, :0], cosine, sine)
+        given["past_key_values"].update(keys, values, attention.layer_idx)
+        return hidden
+
+    layer.forward = remember
+    try:
+        yield
+    finally:
+        del layer.forward
 
 
 def _groups(lengths: list[int], chunk: int | None, together: int) -> Iterator[tuple[int, int]]:

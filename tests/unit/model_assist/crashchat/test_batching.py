@@ -48,6 +48,26 @@ def test_rows_hold_what_each_prefix_has_alone(
 
 
 @torch.inference_mode()
+def test_the_last_layer_is_whole_again_after_a_prefill(
+    bare: LoadedModel, prefixes: list[tuple[list[int], torch.Tensor]]
+) -> None:
+    layer = bare.network.model.language_model.layers[-1]
+    worked = []
+    hook = layer.mlp.register_forward_hook(lambda *_: worked.append(1))
+    ids = torch.tensor([[1, 2, 3]])
+    try:
+        before = bare.network(input_ids=ids).logits
+        prefill_rows(bare.network, prefixes, room=1)
+        assert len(worked) == 1  # nothing of a prefix passes the last layer's feed-forward part
+        assert torch.equal(bare.network(input_ids=ids).logits, before)
+        with pytest.raises(ValueError, match="visual tokens"):
+            prefill_rows(bare.network, [(prefixes[0][0], prefixes[1][1])], room=1)
+        assert torch.equal(bare.network(input_ids=ids).logits, before)
+    finally:
+        hook.remove()
+
+
+@torch.inference_mode()
 def test_swapping_rows_moves_what_they_hold(
     bare: LoadedModel, prefixes: list[tuple[list[int], torch.Tensor]]
 ) -> None:
