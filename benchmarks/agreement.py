@@ -1,4 +1,4 @@
-"""The agreement report over many doubly reviewed cases, on the embedded PostgreSQL: seconds and number of queries.
+"""The agreement report over many doubly reviewed cases, on the embedded PostgreSQL: seconds, processor seconds and queries.
 
 python -m benchmarks.agreement [--cases 10000]
 """
@@ -138,14 +138,18 @@ def inside(cases: int) -> None:
     lines: list[str] = []
 
     def timed(name: str, step: Callable[[], Any]) -> None:
-        times, queries = [], 0
+        times, spent, queries = [], [], 0
         for _ in range(ROUNDS):
             with CaptureQueriesContext(connection) as captured:
-                began = time.perf_counter()
+                began, used = time.perf_counter(), time.process_time()
                 step()
                 times.append(time.perf_counter() - began)
+                spent.append(time.process_time() - used)
             queries = len(captured)
-        lines.append(f"{name}: {statistics.median(times):.2f} s, {queries} queries")
+        lines.append(
+            f"{name}: {statistics.median(times):.1f} s, of which {statistics.median(spent):.1f} s this process, "
+            f"{queries} queries"
+        )
 
     lead = User.objects.create(username="bench", email="bench@crashdesk.example", role=Role.LEAD)
     client = Client(SERVER_NAME="localhost")

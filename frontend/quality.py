@@ -75,7 +75,9 @@ def shown(found: Result | None) -> Shown:
     if found.value is None:
         return Shown("undefined", "", f"{basis}, all alike", True)
     if found.low is None or found.high is None:
-        reason = f"no interval: {found.recordings} of {FEWEST_RECORDINGS} recordings"
+        few = found.recordings < FEWEST_RECORDINGS
+        why = f"{found.recordings} of {FEWEST_RECORDINGS} recordings" if few else "all alike"
+        reason = f"no interval: {why}"
         return Shown(_number(found.name, found.unit, found.value), reason, basis, False)
     ends = (_number(found.name, found.unit, end) for end in (found.low, found.high))
     return Shown(_number(found.name, found.unit, found.value), " to ".join(ends), basis, False)
@@ -83,10 +85,10 @@ def shown(found: Result | None) -> Shown:
 
 def _number(name: str, unit: str, value: float) -> str:
     if name in _PERCENT:
-        return f"{100 * value:.0f} %"
+        return f"{100 * value:z.0f} %"
     if unit == "seconds":
-        return f"{value:+.2f} s" if name in _SIGNED else f"{value:.2f} s"
-    return f"{value:.2f}"
+        return f"{value:+z.2f} s" if name in _SIGNED else f"{value:.2f} s"
+    return f"{value:z.2f}"
 
 
 @dataclass(frozen=True)

@@ -50,7 +50,8 @@ class ResultSerializer(serializers.Serializer[Any]):
     unit = serializers.ChoiceField(choices=["share", "seconds", "coefficient"])
     value = serializers.FloatField(allow_null=True)
     low = serializers.FloatField(
-        allow_null=True, help_text="of the 95 % interval; null with too few recordings"
+        allow_null=True,
+        help_text="of the 95 % interval; null with too few recordings, or where all are alike",
     )
     high = serializers.FloatField(allow_null=True)
     count = serializers.IntegerField(help_text="pairs of reviews it is made of")

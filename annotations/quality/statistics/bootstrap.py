@@ -35,10 +35,12 @@ def resamples(clusters: int, *, draws: int = DRAWS, seed: int = SEED) -> Iterato
 
 def interval(estimates: Floats, *, clusters: int, level: float = LEVEL) -> tuple[float, float] | None:
     """The interval that the estimates [draws] of a bootstrap over so many clusters span; None where more than one draw
-    in twenty gave no estimate (NaN), or a single cluster tells nothing.
+    in twenty gave no estimate (NaN), or all gave the same one: what is all alike does not show how sure that is.
     """
     defined = estimates[np.isfinite(estimates)]
     if clusters < 2 or len(defined) < (1 - _UNDEFINED_AT_MOST) * len(estimates) or len(defined) == 0:
+        return None
+    if defined.min() == defined.max():
         return None
     widened = np.sqrt(clusters / (clusters - 1)) * stats.t.ppf((1 - level) / 2, clusters - 1)
     tail = float(stats.norm.cdf(widened))

@@ -40,6 +40,8 @@ def test_numbers_in_words() -> None:
     assert (whole.value, whole.interval, whole.basis) == ("75 %", "50 % to 90 %", "25 pairs")
     short = quality.shown(result(0.754, recordings=12))
     assert (short.value, short.interval) == ("75 %", "no interval: 12 of 20 recordings")
+    assert quality.shown(result(1.0)).interval == "no interval: all alike"
+    assert quality.shown(result(-0.001, name="alpha", unit="coefficient")).value == "0.00"
     assert quality.shown(result(-0.2, name="shift", unit="seconds")).value == "-0.20 s"
     assert quality.shown(result(0.2, name="error", unit="seconds")).value == "0.20 s"
     assert quality.shown(result(0.5, name="tiou")).value == "0.50"

@@ -117,6 +117,7 @@ def test_no_interval_without_enough_to_go_by() -> None:
     found = bootstrap.interval(estimates, clusters=50)
     assert found is not None
     assert bootstrap.interval(np.array([]), clusters=50) is None
+    assert bootstrap.interval(np.ones(100), clusters=50) is None, "60 of 60 is not certainty"
 
 
 def test_few_clusters_widen_the_interval() -> None:
