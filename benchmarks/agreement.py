@@ -1,4 +1,4 @@
-"""The agreement report over many doubly reviewed cases, on the embedded PostgreSQL: seconds, processor seconds and queries.
+"""The agreement report over many doubly reviewed cases, on the embedded PostgreSQL: seconds and queries.
 
 python -m benchmarks.agreement [--cases 10000]
 """
