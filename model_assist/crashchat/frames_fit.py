@@ -16,7 +16,8 @@ Pixels = npt.NDArray[np.uint8]
 Allocate = Callable[[tuple[int, ...]], Pixels]
 
 TURNS: Final = {1: Image.Transpose.ROTATE_90, 2: Image.Transpose.ROTATE_180, 3: Image.Transpose.ROTATE_270}
-FAST_FILTER: Final = Interpolation.BICUBIC
+FAST_FILTER: Final = Interpolation.BICUBIC | Interpolation.FULL_CHR_H_INT
+"""Of swscale's filters the closest to PIL's; without the flag colours have half the output's width."""
 
 
 class Sheet:
