@@ -39,7 +39,7 @@ class KindAnswer:
 
 @dataclass(frozen=True)
 class FramesUsed:
-    """Which frames the model saw: how sampled, when (labels, microseconds), at what size, read by what."""
+    """Which frames the model saw: how sampled, when (labels, microseconds), at what size, read by what and how."""
 
     fps: float
     count: int
@@ -51,6 +51,7 @@ class FramesUsed:
     visual_tokens: int
     reader: str
     damaged: int
+    decode: str = "exact"
 
 
 @dataclass(frozen=True)

@@ -226,4 +226,5 @@ def frames_used(frames: Frames, inputs: ClipInputs) -> FramesUsed:
         visual_tokens=int(inputs.keep.sum()),
         reader=frames.reader,
         damaged=frames.damaged,
+        decode=frames.decode,
     )

@@ -23,7 +23,6 @@ from model_assist.crashchat.engine import Engine
 from model_assist.crashchat.errors import CrashChatError
 from model_assist.crashchat.frames import FrameReader
 from model_assist.crashchat.model import LoadedModel, load
-from model_assist.crashchat.parsing import off_format
 from model_assist.crashchat.prompts import complete_prompts, read_prompts
 from model_assist.crashchat.settings import EngineSettings, find_adapters
 
@@ -53,7 +52,7 @@ class Outcome:
             return {"clip": str(self.clip), "error": error, **run}
         said = self.answers.to_dict()
         for answer in said["answers"].values():
-            answer["off_format"] = off_format(answer["kind"], answer["raw_text"])
+            answer["off_format"] = answer["confidence_detail"].get("off_format", False)
         return {"clip": str(self.clip), **said, **run}
 
 

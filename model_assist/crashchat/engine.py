@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import Protocol
+from typing import Final, Protocol
 
 import torch
 
@@ -32,6 +32,9 @@ from model_assist.crashchat.settings import EngineSettings
 
 __all__ = ["CUT_OFF", "ClipAnswers", "ClipReader", "ClipRequest", "Engine", "FramesUsed", "KindAnswer"]
 
+BARE_BASE: Final = ""
+"""Where kinds are routed that no adapter answers."""
+
 Outcome = tuple[int, ClipAnswers | CrashChatError]
 
 
@@ -44,8 +47,8 @@ class ClipReader(Protocol):
 class Engine:
     """Answers clips with one loaded model.  Not thread-safe: adapters are switched while answering.
 
-    Without adapters the base model answers everything.  With adapters, every routed adapter must be loaded:
-    AdapterError otherwise.
+    Without adapters the base model answers everything.  With adapters, every routed adapter must be loaded
+    ("" is the bare base): AdapterError otherwise.
     """
 
     def __init__(
@@ -63,7 +66,7 @@ class Engine:
         self.watch = Watch.of(loaded.tokenizer)
         self.vision_room, self.prefix_room = MemoryRoom(), MemoryRoom()
         if loaded.adapters:
-            missing = sorted({settings.routing[kind] for kind in k.ALL} - set(loaded.adapters))
+            missing = sorted({settings.routing[kind] for kind in k.ALL} - {BARE_BASE, *loaded.adapters})
             if missing:
                 raise AdapterError(f"routed to but not loaded: {', '.join(missing)}")
 
@@ -103,7 +106,7 @@ class Engine:
 
     def adapter_of(self, kind: str) -> str:
         """The adapter that answers `kind`; "" for the bare base model."""
-        return self.settings.routing[kind] if self.loaded.adapters else ""
+        return self.settings.routing[kind] if self.loaded.adapters else BARE_BASE
 
     def _questions(self, prompts: Mapping[str, str] | None, kinds: Sequence[str]) -> dict[str, str]:
         """The questions to ask, in the order of the kinds; recognition is among them when the gate needs it."""
@@ -225,8 +228,7 @@ class Engine:
         When this adapter answers recognition and gated questions both, the latter follow from the same
         prefixes as soon as recognition has spoken.
         """
-        if adapter:
-            self.loaded.use(adapter)
+        self.loaded.use(adapter)
         began = time.perf_counter()
         results = [_Asked() for _ in clips]
         first = [(i, kind) for i, clip in enumerate(clips) for kind in self._due(clip, adapter)]

@@ -58,11 +58,20 @@ class LoadedModel:
         return self.model.get_base_model() if isinstance(self.model, PeftModel) else self.model
 
     def use(self, adapter: str) -> None:
-        """Make `adapter` answer from now on (milliseconds, no reload).  AdapterError for unknown names."""
-        if adapter not in self.adapters:
+        """Make `adapter` answer from now on (milliseconds, no reload); "" is the bare base, its projector included.
+
+        AdapterError for unknown names.
+        """
+        if adapter and adapter not in self.adapters:
             known = ", ".join(self.adapters) or "none"
             raise AdapterError(f"adapter {adapter!r} is not loaded (loaded: {known})")
-        self.model.set_adapter(adapter, inference_mode=True)
+        if not self.adapters:
+            return
+        if adapter:
+            self.model.base_model.enable_adapter_layers()
+            self.model.set_adapter(adapter, inference_mode=True)
+        else:
+            self.model.base_model.disable_adapter_layers()
 
     def summary(self) -> dict[str, Any]:
         """What runs and why, JSON-ready."""

@@ -86,14 +86,6 @@ def parse_answer(kind: str, text: str, *, duration_us: int | None) -> ParsedAnsw
     return replace(parsed, off_format=stripped != written)
 
 
-def off_format(kind: str, text: str) -> bool:
-    """Whether an answer is understood although it is not written as the training data writes it.
-
-    A stored answer's raw text tells it at any time.  Raises ValueError only for an unknown kind.
-    """
-    return parse_answer(kind, text, duration_us=None).off_format
-
-
 def _parse(kind: str, text: str, duration_us: int | None) -> ParsedAnswer:
     if not text:
         return _unparsable("empty answer")

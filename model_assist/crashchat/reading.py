@@ -30,6 +30,8 @@ def read_answer(
     elif not trace.ended:
         reason = CUT_OFF
     score, detail = confidence(kind, state, value, trace)
+    if parsed.off_format:
+        detail["off_format"] = True
     return KindAnswer(
         kind=kind,
         raw_text=text,

@@ -108,7 +108,7 @@ def find_adapters(folder: Path | None) -> dict[str, Path]:
     """Adapters by name: the subfolders of `folder` that hold an adapter_config.json; {} for None."""
     if folder is None:
         return {}
-    found = sorted(p.parent for p in folder.glob("*/adapter_config.json"))
+    found = sorted(p.parent for p in folder.glob("[!.]*/adapter_config.json"))  # hidden: being written
     if not found:
         raise CrashChatError(f"{folder}: no adapters (subfolders with adapter_config.json)")
     return {p.name: p for p in found}

@@ -38,6 +38,14 @@ def test_cut_off_answers_are_usable_as_text_only(bare: LoadedModel) -> None:
     assert spelled(bare, k.CRASH_LOCALIZATION, "0.5 - 1.2 seconds").state == "valued"
 
 
+def test_an_answer_that_misses_the_trained_form_is_marked(bare: LoadedModel) -> None:
+    trained = spelled(bare, k.CRASH_LOCALIZATION, "0.5 - 1.2 seconds")
+    other = spelled(bare, k.CRASH_LOCALIZATION, "from 0.5 to 1.2 s")
+    assert trained.value == other.value
+    assert "off_format" not in trained.confidence_detail
+    assert other.confidence_detail["off_format"] is True
+
+
 @pytest.mark.parametrize(("text", "open_"), [("Yes", True), ("No", False), ("perhaps", False)])
 def test_only_yes_opens_the_gate(bare: LoadedModel, text: str, open_: bool) -> None:
     assert says_yes(spelled(bare, k.CRASH_RECOGNITION, text)) is open_

@@ -61,5 +61,15 @@ def test_routes_to_nowhere_are_errors(loaded: LoadedModel) -> None:
         Engine(loaded, settings=settings, frame_reader=reader)
 
 
+def test_a_kind_may_be_left_to_the_bare_base(loaded: LoadedModel, bare: LoadedModel, clip: Path) -> None:
+    mixed = ask(loaded, clip, {**DEFAULT_ROUTING, k.CRASH_DESCRIPTION: ""})
+    usual, base = ask(loaded, clip, {}), ask(bare, clip, {})
+    assert mixed.answers[k.CRASH_DESCRIPTION].adapter == ""
+    assert mixed.answers[k.CRASH_DESCRIPTION].raw_text == base.answers[k.CRASH_DESCRIPTION].raw_text
+    assert usual.answers[k.CRASH_DESCRIPTION].raw_text != base.answers[k.CRASH_DESCRIPTION].raw_text
+    for kind in (k.CAUSAL_REASONING, k.CRASH_LOCALIZATION):
+        assert mixed.answers[kind].raw_text == usual.answers[kind].raw_text
+
+
 def test_a_bare_base_answers_everything_itself(bare: LoadedModel, clip: Path) -> None:
     assert {a.adapter for a in ask(bare, clip, EVERYWHERE).answers.values()} == {""}
