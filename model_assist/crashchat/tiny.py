@@ -138,7 +138,7 @@ class TinyShape:
     vision_layers: int = 1
 
 
-SHIPPED_SHAPE: Final = TinyShape(hidden=128, layers=5, vision_hidden=96, vision_inner=256, vision_layers=3)
+SHIPPED_SHAPE: Final = TinyShape(hidden=128, layers=4, vision_hidden=96, vision_inner=256, vision_layers=3)
 """The shape of the trained model that ships with CrashDesk."""
 
 

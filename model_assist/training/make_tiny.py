@@ -1,155 +1,267 @@
-"""A tiny demo model, built and trained on the spot:
+"""The tiny model that ships with CrashDesk, trained from scratch on the synthetic generator:
 
-    python -m model_assist.training.make_tiny --examples examples.jsonl --out DIR
+    python -m model_assist.training.make_tiny [--work var/tiny-model] [--out model_assist/tiny_model] [--seed 0]
 
-Builds the untrained base, trains all its weights with the ordinary training step until its answers about
-held-out clips have the right form for every kind (or the time is up), then trains the two LoRA adapters for a while.
-Writes DIR/base, DIR/adapters/linguistic and DIR/adapters/perception.  Progress is printed as JSON lines.
+Draws its clips, trains the vision tower on single frames, then projector and language model on whole clips over
+the frozen tower, then the two LoRA adapters with the ordinary fine-tuning; scores the result on held-out clips and
+writes OUT/base, OUT/adapters/{linguistic,perception} and OUT/manifest.json (make_tiny_report takes the numbers to
+the docs).  Every stage goes on from its last checkpoint in the work folder.  `--now` takes the checkpoints as they
+are and only exports and scores.
 """
 
 import argparse
+import hashlib
 import json
-import math
-import random
 import sys
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
+from importlib.metadata import version
 from pathlib import Path
-from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, Final
 
 import torch
 
-from model_assist.crashchat.engine import Engine
+from annotations.corpora.demo import draw_clips
+from annotations.corpora.demo.grammar import texts
+from model_assist.crashchat import kinds as k
 from model_assist.crashchat.errors import CrashChatError
 from model_assist.crashchat.frames import FrameReader
-from model_assist.crashchat.kinds import ALL, CRASH_RECOGNITION
-from model_assist.crashchat.model import LoadedModel, load_base
-from model_assist.crashchat.parsing import parse_answer, render_target
-from model_assist.crashchat.settings import EngineSettings
-from model_assist.crashchat.tiny import TINY_SETTINGS, save_tiny
+from model_assist.crashchat.parsing import render_target
+from model_assist.crashchat.tiny import (
+    SHIPPED_SHAPE,
+    TINY_SETTINGS,
+    TinyShape,
+    make_network,
+    make_tokenizer,
+    start_for_training,
+)
 from model_assist.training.answer_loss import AnswerLoss
-from model_assist.training.clip_store import ClipStore
-from model_assist.training.examples import (
-    ClipExamples,
-    Example,
-    ExampleError,
-    group_by_clip,
-    read_examples,
-    write_examples,
+from model_assist.training.examples import Example, write_examples
+from model_assist.training.finetune import TrainingError, replacing, run, save_model
+from model_assist.training.make_tiny_check import (
+    HELD_OUT_SEED,
+    ask,
+    baseline,
+    by,
+    drawn,
+    in_training,
+    open_engine,
+    scores,
+    seen,
 )
-from model_assist.training.finetune import (
-    ClipOrder,
-    StepReport,
-    TrainingError,
-    fit,
-    make_accelerator,
-    make_optimizer,
-    replacing,
-    run,
-    save_model,
+from model_assist.training.make_tiny_clips import SHARD, Pool
+from model_assist.training.make_tiny_language import PAIRS, WORDINGS, ClipOrderOfPool, LabelledLoss
+from model_assist.training.make_tiny_stage import Stage, run_stage, say
+from model_assist.training.make_tiny_vision import FrameLoss, FrameOrder
+from model_assist.training.run_config import RunConfig
+
+WORK: Final = Path("var/tiny-model")
+SHIPPED: Final = Path(__file__).resolve().parents[1] / "tiny_model"
+MANIFEST: Final = "manifest.json"
+LICENCE: Final = "Apache-2.0"
+_NOTES: Final = ("README.md", "training.json")
+VALIDATION_SEED: Final = 31337
+"""Clips for the learning curve: neither learnt nor part of the final score."""
+
+VISION: Final = Stage("vision", steps=1000, lr=2e-3, span=1800, cool=300, check_every=100)
+LANGUAGE: Final = Stage(
+    "language", steps=1000, lr=2e-3, span=4000, cool=400, accumulation=4, warmup=100, check_every=200
 )
-from model_assist.training.run_config import FULL, RunConfig
-
-PEAK_LR = 3e-3
-PAIR = 2
-"""Clips per step: one with a crash and one without."""
-
-ADAPTER_LR = 5e-4
-ADAPTER_CLIPS = 4
-ADAPTER_STEPS = 24
-
-HELD_CLIPS = 5
-CHECKS = 8
-"""How often the held-out answers are checked on the way."""
-
-PATIENCE = 2.0
-"""Training goes on for up to this many times the planned steps while answers lack the right form."""
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """How it went: optimiser steps, last loss, and what came of the questions about held-out clips.
+class Plan:
+    """How much of everything.  vision_shards, shards: how many of the pool the stages see."""
 
-    well_formed of the asked answers have the right form; recognised counts right yes/no answers.
+    vision: Stage = VISION
+    language: Stage = LANGUAGE
+    vision_shards: int = 72
+    shards: int = 102
+    shard_clips: int = SHARD
+    adapter_clips: int = 96
+    adapter_steps: int = 24
+    validation_clips: int = 40
+    held_out_clips: int = 200
+    shape: TinyShape = SHIPPED_SHAPE
+
+
+def make_tiny(
+    work: Path, out: Path, *, seed: int = 0, plan: Plan | None = None, now: bool = False
+) -> dict[str, Any]:
+    """Train and write the model, replacing `out`; returns the held-out numbers.
+
+    One thread: the same seed gives the same weights on the same machine and library versions.  Raises
+    TrainingError and CrashChatError.
     """
+    plan = plan or Plan()
+    work.mkdir(parents=True, exist_ok=True)
+    with one_thread(), FrameReader() as reader:
+        network, tokenizer = untrained(seed, plan)
+        train_vision(network, work, seed, plan, until=0 if now else None)
+        train_language(network, tokenizer, work, seed, plan, reader, until=0 if now else None)
+        with replacing(work / "model" / "base") as folder:
+            save_model(network.half(), tokenizer, folder, name="", full=True, settings=TINY_SETTINGS)
+        train_adapters(work, seed, plan)
+        found = judge(work / "model", plan, reader)
+    ship(work, out, seed, plan, found)
+    return found
 
-    steps: int
-    loss: float
-    well_formed: int
-    asked: int
-    recognised: int
-    seconds: float
+
+def untrained(seed: int, plan: Plan) -> tuple[Any, Any]:
+    """The network with fresh weights, and its tokenizer."""
+    wordings = [text for wording in WORDINGS for text in wording.values()]
+    tokenizer = make_tokenizer([*texts(), *wordings, *PAIRS] * 30)
+    network = make_network(tokenizer, shape=plan.shape)
+    start_for_training(network.model.vision_model, 10 * seed + 1)
+    start_for_training(network.model.projector, 10 * seed + 2)
+    start_for_training(network.model.language_model, 10 * seed + 3)
+    start_for_training(network.lm_head, 10 * seed + 4)
+    return network, tokenizer
 
 
-def make_tiny(examples_path: Path, out: Path, *, steps: int = 320, seed: int = 0) -> Outcome:
-    """Build, train and write the model; replaces what `out` held.
+def train_vision(network: Any, work: Path, seed: int, plan: Plan, *, until: int | None = None) -> None:
+    """First stage; the tower is frozen afterwards."""
+    module = FrameLoss(network.model.vision_model)
+    start_for_training(module.read_out, 10 * seed + 2)
+    draw = FrameOrder(Pool(work / "pool", str(seed), plan.vision_shards, clips=plan.shard_clips))
+    run_stage(plan.vision, module, draw, work, check=lambda _: dict(module.parts), until=until)
+    network.model.vision_model.requires_grad_(False)
 
-    Trains `steps` optimiser steps, and up to twice as many while held-out answers lack the right form: counted
-    in steps, so that a busy machine takes longer but learns the same.  Raises ExampleError, CrashChatError and
-    TrainingError.
-    """
-    began = time.monotonic()
-    examples = [in_tenths(e) for e in read_examples(examples_path)]
-    groups = group_by_clip(examples)
-    learnt, held = split_held(groups, seed)
-    with one_thread(), TemporaryDirectory() as scratch, FrameReader() as reader:
-        untrained = Path(scratch) / "base"
-        save_tiny(untrained, extra=[t for e in examples for t in (e.prompt, e.answer)], seed=seed)
-        _say(event="built", seconds=time.monotonic() - began)
-        config = RunConfig(
-            base=str(untrained), examples=str(examples_path), output=str(out), full=True,
-            lr=PEAK_LR, projector_lr=PEAK_LR, grad_accumulation=PAIR, seed=seed,
-        )  # fmt: skip
-        outcome = _train_base(config, learnt, held, out / "base", reader, steps)
-        rows = Path(scratch) / "examples.jsonl"
-        write_examples(rows, [replace(e, video=e.video.resolve()) for g in learnt for e in g.examples])
-        adapters = replace(
-            config,
-            base=str(out / "base"),
-            examples=str(rows),
-            full=False,
-            steps=ADAPTER_STEPS,
-            rank=16,
-            lr=ADAPTER_LR,
-            projector_lr=ADAPTER_LR / 10,
-            grad_accumulation=ADAPTER_CLIPS,
-            checkpoint_every=ADAPTER_STEPS + 1,
-            progress=str(Path(scratch) / "progress.jsonl"),
+
+def train_language(
+    network: Any,
+    tokenizer: Any,
+    work: Path,
+    seed: int,
+    plan: Plan,
+    reader: FrameReader,
+    *,
+    until: int | None = None,
+) -> None:
+    """Second stage; every check answers the validation clips through the engine."""
+    module = LabelledLoss(AnswerLoss(network, tokenizer.pad_token_id), plan.shape.hidden)
+    start_for_training(module.of_token, 10 * seed + 5)
+    start_for_training(module.of_frame, 10 * seed + 6)
+    pool = Pool(work / "pool", str(seed), plan.shards, clips=plan.shard_clips)
+    draw = ClipOrderOfPool(pool, work / "features", network, tokenizer)
+
+    def check(_: int) -> dict[str, float]:
+        parts = {name: sum(values) / len(values) for name, values in module.parts.items()}
+        module.parts.clear()
+        network.eval()
+        engine = in_training(network, tokenizer, reader)
+        return {f"loss_{name}": value for name, value in parts.items()} | scores(ask(engine, clips))
+
+    with drawn(clips=plan.validation_clips, seed=VALIDATION_SEED) as clips:
+        run_stage(plan.language, module, draw, work, check=check, until=until)
+
+
+def train_adapters(work: Path, seed: int, plan: Plan) -> None:
+    """Both adapters with the ordinary fine-tuning, gently, on clips of their own."""
+    clips = work / "adapter-clips"
+    clips.mkdir(exist_ok=True)
+    rows: list[Example] = []
+    for clip in draw_clips(clips, clips=plan.adapter_clips, seed=1_000_003 + seed):
+        truth: Any = clip.row["truth"]
+        duration: Any = clip.row["duration_us"]
+        for number, kind in enumerate(k.ALL):
+            if truth[kind]["value"] is not None:
+                answer = render_target(kind, "valued", truth[kind]["value"], duration_us=duration)
+                wording = WORDINGS[(len(rows) + number) % len(WORDINGS)]
+                rows.append(Example(clip.path.resolve(), kind, wording[kind], answer, duration))
+    write_examples(work / "adapter-examples.jsonl", rows)
+    run(
+        RunConfig(
+            base=str(work / "model" / "base"),
+            examples=str(work / "adapter-examples.jsonl"),
+            output=str(work / "model"),
+            rank=4,
+            alpha=4,
+            lr=1e-4,
+            projector_lr=1e-5,
+            steps=plan.adapter_steps,
+            grad_accumulation=4,
+            precision="fp32",
+            seed=seed,
+            progress=str(work / "adapters.jsonl"),
         )
-        run(adapters)
-    outcome = replace(outcome, seconds=time.monotonic() - began)
-    _say(event="done", **outcome.__dict__)
-    return outcome
+    )
 
 
-def in_tenths(example: Example) -> Example:
-    """The same example with its times rounded to tenths of a second, whatever precision they were written with."""
-    parsed = parse_answer(example.kind, example.answer, duration_us=None)
-    if parsed.state != "valued":
-        return example
-    answer = render_target(example.kind, parsed.state, parsed.value, duration_us=example.duration_us)
-    return replace(example, answer=answer)
+def judge(model: Path, plan: Plan, reader: FrameReader) -> dict[str, Any]:
+    """The numbers on held-out clips: as shipped, of the base alone, and of the baseline that never looks."""
+    with drawn(clips=plan.held_out_clips, seed=HELD_OUT_SEED) as clips:
+        asked = ask(open_engine(model, reader), clips)
+        alone = ask(open_engine(model, reader, adapters=False), clips)
+    with drawn(clips=plan.held_out_clips, seed=HELD_OUT_SEED + 1) as others:
+        known = [seen(clip, {}) for clip in others]
+    return {
+        "seed": HELD_OUT_SEED,
+        "model": scores(asked),
+        "base_alone": scores(alone),
+        "baseline": baseline(known, asked),
+        "by_view": by(asked, "view"),
+    }
 
 
-def in_pairs(groups: list[ClipExamples], seed: str) -> Callable[[int], ClipExamples]:
-    """An endless draw that alternates clips with and without a crash.
+def ship(work: Path, out: Path, seed: int, plan: Plan, found: dict[str, Any]) -> None:
+    """Copy the finished model to `out` with its manifest."""
+    with replacing(out) as folder:
+        for path in shipped_files(work / "model"):
+            target = folder / path.relative_to(work / "model")
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(path.read_bytes())
+        for path in folder.glob("adapters/*/adapter_config.json"):
+            # not where the base lay on this machine
+            config = json.loads(path.read_text(encoding="utf-8")) | {"base_model_name_or_path": "../../base"}
+            path.write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
+        manifest = {
+            "name": "tiny",
+            "what": "a small VideoLLaMA3-architecture model trained from scratch on CrashDesk's synthetic clips",
+            "licence": LICENCE,
+            "command": f"python -m model_assist.training.make_tiny --seed {seed}",
+            "seed": seed,
+            "plan": asdict(plan),
+            "made_with": {name: version(name) for name in ("torch", "transformers", "peft", "tokenizers")},
+            "training": {
+                "vision": _lines(work / "vision.jsonl")[-1],
+                "language": _lines(work / "language.jsonl")[-1],
+                "curve": [
+                    {**p, "seen": p["step"] * plan.language.accumulation}
+                    for p in _lines(work / "language.jsonl")
+                ],
+            },
+            "held_out": found,
+            "files": {str(p.relative_to(folder)): digest(p) for p in shipped_files(folder)},
+        }
+        (folder / MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
 
-    Met one at a time, they would push the answer to and fro, and the pictures would be learnt much later.
-    """
-    crash = [g for g in groups if any(e.kind == CRASH_RECOGNITION and e.answer == "Yes" for e in g.examples)]
-    calm = [g for g in groups if g not in crash]
-    if not crash or not calm:
-        return ClipOrder(groups, seed).at
-    orders = ClipOrder(crash, f"{seed}/crash"), ClipOrder(calm, f"{seed}/calm")
-    return lambda number: orders[number % PAIR].at(number // PAIR)
+
+def shipped_files(model: Path) -> list[Path]:
+    """The files of a model folder that ship: base/* and adapters/*/*, without notes of how they were trained."""
+    found = [p for p in sorted(model.rglob("*")) if p.is_file() and p.name not in (MANIFEST, *_NOTES)]
+    return [p for p in found if not any(part.startswith(".") for part in p.relative_to(model).parts)]
+
+
+def digest(path: Path) -> dict[str, Any]:
+    """A file's size and hash."""
+    data = path.read_bytes()
+    return {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
+
+
+def _lines(log: Path) -> list[dict[str, Any]]:
+    """A stage's log; where a broken run took a step twice, its last line."""
+    found = {}
+    for line in log.read_text(encoding="utf-8").splitlines():
+        point: dict[str, Any] = json.loads(line)
+        found[point["step"]] = point
+    return list(found.values())
 
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """So small a model gains nothing from a second thread, and waiting for it costs much on busy cores."""
+    """So small a model gains nothing from a second thread, and sums come out the same each time."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -158,135 +270,30 @@ def one_thread() -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def split_held(groups: Sequence[ClipExamples], seed: int) -> tuple[list[ClipExamples], list[ClipExamples]]:
-    """(learnt, held out): HELD_CLIPS clips drawn at random are held out.
-
-    With fewer than ten clips nothing can be spared, and the form is checked on learnt clips.
-    """
-    if len(groups) < 10:
-        return list(groups), list(groups[:HELD_CLIPS])
-    drawn = set(random.Random(seed).sample(range(len(groups)), HELD_CLIPS))
-    learnt = [g for i, g in enumerate(groups) if i not in drawn]
-    return learnt, [groups[i] for i in sorted(drawn)]
-
-
-def _train_base(
-    config: RunConfig,
-    learnt: list[ClipExamples],
-    held: list[ClipExamples],
-    target: Path,
-    reader: FrameReader,
-    planned: int,
-) -> Outcome:
-    accelerator = make_accelerator(replace(config, precision="fp32"))
-    network, tokenizer = load_base(config.base, dtype=torch.float32, attn="sdpa")
-    network.to(accelerator.device)
-    module = AnswerLoss(network, tokenizer.pad_token_id)
-    optimizer = make_optimizer(config, network)
-    for parameters in optimizer.param_groups:
-        parameters["betas"] = (0.9, 0.95)
-    store = ClipStore(
-        network, tokenizer, reader, TINY_SETTINGS, frozen=False, device=accelerator.device, cache_mb=4096
-    )
-    draw = in_pairs(learnt, str(config.seed))
-    checker = _FormCheck(network, tokenizer, reader, held, accelerator.device)
-    for group in learnt:
-        store.prepare(group)
-    prepared, prepared_optimizer = accelerator.prepare(module, optimizer)
-    start = time.monotonic()
-    _say(event="clips read", clips=len(learnt))
-    last = StepReport(0, math.nan, 0.0)
-
-    def factor(step: int) -> float:
-        share = min(1.0, step / planned)
-        return min(1.0, (step + 1) / 20) * (0.05 + 0.95 * 0.5 * (1 + math.cos(math.pi * share)))
-
-    def after_step(report: StepReport) -> bool:
-        nonlocal last
-        last = report
-        if report.step % max(1, planned // CHECKS):
-            return True
-        checker.check()
-        eta = (time.monotonic() - start) / report.step * max(0, planned - report.step)
-        _say(adapter=FULL, step=report.step, steps=planned, loss=report.loss, lr=report.lr, eta_s=eta,
-             well_formed=checker.well_formed, asked=checker.asked, recognised=checker.recognised)  # fmt: skip
-        return report.step < planned or not checker.passed
-
-    fit(
-        accelerator, prepared, prepared_optimizer, lambda number: store.prepare(draw(number)),
-        start=0, steps=round(planned * PATIENCE), accumulation=PAIR, max_grad_norm=1.0, factor=factor,
-        after_step=after_step,
-    )  # fmt: skip
-    checker.check()
-    with replacing(target) as folder:
-        save_model(network, tokenizer, folder, name=FULL, full=True, settings=TINY_SETTINGS)
-    return Outcome(last.step, last.loss, checker.well_formed, checker.asked, checker.recognised, 0.0)
-
-
-class _FormCheck:
-    """Asks the model in training about held-out clips and counts answers of the right form."""
-
-    def __init__(
-        self,
-        network: Any,
-        tokenizer: Any,
-        reader: FrameReader,
-        held: list[ClipExamples],
-        device: torch.device,
-    ) -> None:
-        loaded = LoadedModel(network, tokenizer, "", (), device, torch.float32, "sdpa")
-        settings: EngineSettings = replace(TINY_SETTINGS, gate_localisation=False)
-        self.engine = Engine(loaded, settings=settings, frame_reader=reader)
-        self.network, self.held = network, held
-        self.well_formed = self.asked = self.recognised = 0
-
-    @property
-    def passed(self) -> bool:
-        """At the last check every answer had the right form."""
-        return self.well_formed == self.asked > 0
-
-    def check(self) -> None:
-        """Ask every held-out clip the questions that it has examples for."""
-        self.well_formed = self.asked = self.recognised = 0
-        self.network.eval()
-        for group in self.held:
-            wanted = {e.kind: e for e in group.examples}
-            kinds = [x for x in ALL if x in wanted]
-            result = self.engine.answer(group.video, {x: wanted[x].prompt for x in kinds}, kinds)
-            for kind in kinds:
-                answer = result.answers[kind]
-                self.asked += 1
-                self.well_formed += answer.state != "unparsable" and answer.confidence_detail["ended"]
-                if kind == CRASH_RECOGNITION:
-                    self.recognised += _says(answer.raw_text, wanted[kind])
-        self.network.train()
-
-
-def _says(text: str, example: Example) -> bool:
-    return text.strip().lower() == example.answer.strip().lower()
-
-
-def _say(**values: Any) -> None:
-    print(json.dumps({k: round(v, 4) if isinstance(v, float) else v for k, v in values.items()}), flush=True)
-
-
-def main(arguments: list[str] | None = None) -> int:
-    """Build and train a tiny demo model on your own examples."""
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Train, score and write the tiny model that ships with CrashDesk."""
     parser = argparse.ArgumentParser(
         prog="python -m model_assist.training.make_tiny", description=main.__doc__
     )
-    parser.add_argument("--examples", type=Path, required=True)
-    parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--steps", type=int, default=320, help="optimiser steps of the base (default 320)")
+    parser.add_argument("--work", type=Path, default=WORK, help=f"checkpoints and clips (default {WORK})")
+    parser.add_argument("--out", type=Path, default=SHIPPED, help="the folder to replace")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument(
+        "--steps", type=int, help="of the language stage; more steps go on from its checkpoint"
+    )
+    parser.add_argument(
+        "--now", action="store_true", help="export what the checkpoints hold, without training"
+    )
     options = parser.parse_args(arguments)
+    plan = Plan()
+    if options.steps:
+        plan = replace(plan, language=replace(plan.language, steps=options.steps))
     try:
-        outcome = make_tiny(options.examples, options.out, steps=options.steps, seed=options.seed)
-    except (ExampleError, CrashChatError, TrainingError) as error:
+        found = make_tiny(options.work, options.out, seed=options.seed, plan=plan, now=options.now)
+    except (CrashChatError, TrainingError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
-    if outcome.well_formed < outcome.asked:
-        print(f"warning: {outcome.asked - outcome.well_formed} answers still malformed", file=sys.stderr)
+    say(options.work / "held-out.jsonl", found["model"])
     return 0
 
 

@@ -1,4 +1,4 @@
-"""One running stack with a tiny trained model for all end-to-end tests."""
+"""One running stack with the tiny model that ships, for all end-to-end tests."""
 
 import shutil
 import tempfile
@@ -7,21 +7,18 @@ from pathlib import Path
 
 import pytest
 
-from crashdesk.demo.console import Console
-from crashdesk.demo.model import make_model
+from crashdesk.demo.model import install_model
 from tests.e2e.stack import Stack
 
 
 @pytest.fixture(scope="session")
 def stack(request: pytest.FixtureRequest) -> Iterator[Stack]:
-    """All services, the demo's people, and a registered tiny model that answers in the right form."""
-    from annotations.cases.default_prompts import DEFAULT_PROMPTS
-
+    """All services, the demo's people, and the tiny model that ships, registered."""
     home = Path(tempfile.mkdtemp(prefix="crashdesk-e2e-"))
     stack = Stack(home)
     try:
         stack.start()
-        make_model(Console(), home / "model", DEFAULT_PROMPTS)
+        install_model(home / "model")
         stack.manage("register_model", "tiny")
         stack.manage("demo_people")
         failed_before = request.session.testsfailed

@@ -128,6 +128,18 @@ def cause(role: Role, rng: random.Random) -> str:
     return rng.choice(_CAUSES[_key(role)])
 
 
+def causes_for(role: Role) -> tuple[str, ...]:
+    """Every sentence that `cause` may give."""
+    return _CAUSES[_key(role)]
+
+
+def texts() -> list[str]:
+    """Every sentence that the corpus can say, each once."""
+    tables = (_CAUSES, _MEASURES)
+    said = {text: None for table in tables for texts in table.values() for text in texts}
+    return [*NEGATIVE_TEXTS.values(), *QUESTIONS.values(), *said]
+
+
 def prevention(role: Role, rng: random.Random) -> str:
     """Two or three sentences on what would have helped."""
     return " ".join(rng.sample(_MEASURES[_key(role)], k=rng.choice([2, 2, 3])))

@@ -1,19 +1,17 @@
-"""The demo's own model: a tiny one of the real architecture, made and trained here, because no weights ship.
+"""The demo's own model: the tiny one that ships with CrashDesk, trained on clips of the same generator.
 
-The commands run as processes of their own: this room sits below the model's and imports nothing of it.
+This room sits below the model's and imports nothing of it: it finds the folder and copies it.
 """
 
-import json
+import shutil
 import subprocess
 import sys
-from collections.abc import Mapping
+from importlib.util import find_spec
 from pathlib import Path
 
 from crashdesk.demo.console import Console
 
-CLIPS, SEED = 24, 4711
-FILE_WORDS = {"causal_reasoning": "cause_reasoning"}
-"""Where the conversation files call a kind by another name, as CrashChat's do."""
+PARTS = ("base", "adapters")
 
 
 def run(console: Console, *argv: str) -> None:
@@ -30,23 +28,19 @@ def run(console: Console, *argv: str) -> None:
         raise RuntimeError(f"{' '.join(argv)} failed:\n" + "\n".join(lines[-30:]))
 
 
-def make_model(console: Console, folder: Path, prompts: Mapping[str, str]) -> None:
-    """Generate clips of their own to learn from, then build and train the tiny model below `folder`."""
-    clips = folder / "clips"
-    run(console, "manage.py", "demo_corpus", str(clips), "--clips", str(CLIPS), "--seed", str(SEED))
-    examples = folder / "examples.jsonl"
-    write_examples(clips, examples, prompts)
-    run(console, "-m", "model_assist.training.make_tiny", "--examples", str(examples), "--out", str(folder))
+def shipped_model() -> Path:
+    """The folder of the tiny model inside the installed package."""
+    found = find_spec("model_assist")
+    if found is None or not found.submodule_search_locations:
+        raise RuntimeError("CrashDesk's model room is not installed")
+    return Path(next(iter(found.submodule_search_locations))) / "tiny_model"
 
 
-def write_examples(clips: Path, out: Path, prompts: Mapping[str, str]) -> int:
-    """The generator's conversation files as training examples, asked in the guideline's own words."""
-    lines = []
-    for kind, prompt in prompts.items():
-        for row in json.loads((clips / f"demo_{FILE_WORDS.get(kind, kind)}.json").read_text()):
-            video, answer = row["video"][0], row["conversations"][1]["value"]
-            lines.append(
-                json.dumps({"video": str(clips / video), "kind": kind, "prompt": prompt, "answer": answer})
-            )
-    out.write_text("\n".join(lines) + "\n")
-    return len(lines)
+def install_model(folder: Path) -> None:
+    """Copy the shipped model to `folder`, where a fresh installation looks for one; what is there stays.
+
+    A copy, since the folder is the user's: an update of CrashDesk must not change a registered model.
+    """
+    for part in PARTS:
+        if not (folder / part).exists():
+            shutil.copytree(shipped_model() / part, folder / part)

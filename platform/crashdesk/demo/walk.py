@@ -9,7 +9,7 @@ from typing import Any
 
 from crashdesk.demo.client import Client
 from crashdesk.demo.console import Console
-from crashdesk.demo.model import make_model, run
+from crashdesk.demo.model import install_model, run
 from crashdesk.demo.reviewer import LabelStudioReviewer
 from crashdesk.demo.truth import corrected, read_manifest
 
@@ -34,7 +34,7 @@ class Walk:
 
     def run(self) -> None:
         """Walk what has not been walked yet."""
-        model_title = "Making and training a tiny model of the real architecture"
+        model_title = "Registering the tiny model that ships with CrashDesk"
         if os.environ.get("CRASHDESK_MODEL"):
             model_title = "Registering the model that CRASHDESK_MODEL names"
         stages: list[tuple[str, Callable[[], str]]] = [
@@ -93,7 +93,7 @@ class Walk:
         if not self.client.get("model-versions")["results"]:
             configured = os.environ.get("CRASHDESK_MODEL")
             if not configured:
-                make_model(self.console, self.home / "model", self._prompts())
+                install_model(self.home / "model")
             run(self.console, "manage.py", "register_model", Path(configured).name if configured else "tiny")
         return f"model in use: {self._model_in_use()['name']}"
 
@@ -205,9 +205,6 @@ class Walk:
         case = self.client.get("cases", corpus=self._corpus()["id"], page_size=1)["results"][0]
         found: dict[str, Any] = self.client.get(f"guidelines/{case['guideline']}")
         return found
-
-    def _prompts(self) -> dict[str, str]:
-        return {prompt["kind"]: prompt["text"] for prompt in self._guideline()["prompts"]}
 
     def _room(self) -> dict[str, int]:
         return {"corpus": self._corpus()["id"], "guideline": self._guideline()["id"]}

@@ -1,72 +1,133 @@
-"""The demo model is built, trained and complete within its time."""
+"""The tiny model's training: whole in small, broken off and gone on with, the same from the same seed."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
+from safetensors.torch import load_file
 
-from model_assist.crashchat import kinds as k
+from model_assist.crashchat.frames import FrameReader
 from model_assist.crashchat.model import load
-from model_assist.crashchat.prompts import DEFAULT_PROMPTS
-from model_assist.crashchat.tiny import TINY_SETTINGS
-from model_assist.training.examples import Example, group_by_clip, write_examples
-from model_assist.training.make_tiny import in_pairs, in_tenths, main, split_held
-from tests.unit.model_assist.crashchat.clips import steady_clip
+from model_assist.crashchat.tiny import TINY_SETTINGS, TinyShape
+from model_assist.training.make_tiny import (
+    LANGUAGE,
+    MANIFEST,
+    VISION,
+    Plan,
+    digest,
+    main,
+    make_tiny,
+    one_thread,
+    shipped_files,
+    train_language,
+    train_vision,
+    untrained,
+)
 
-ANSWERS = {
-    k.CRASH_RECOGNITION: "Yes",
-    k.CRASH_DESCRIPTION: "car hits truck",
-    k.CRASH_LOCALIZATION: "0.4 - 1.2 seconds",
-    k.PRE_CRASH_LOCALIZATION: "0.3 seconds",
-}
+SMALL = Plan(
+    vision=replace(VISION, steps=2, check_every=1, cool=1),
+    language=replace(LANGUAGE, steps=3, check_every=1, cool=1, accumulation=2),
+    vision_shards=1,
+    shards=1,
+    shard_clips=3,
+    adapter_clips=2,
+    adapter_steps=1,
+    validation_clips=1,
+    held_out_clips=2,
+    shape=TinyShape(hidden=32, layers=2, vision_hidden=32, vision_inner=32, vision_layers=1),
+)
 
 
-def test_a_few_steps_make_a_whole_model(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    clips = [steady_clip(tmp_path / f"{i}.mp4", frames=30 + i) for i in range(2)]
-    rows = [Example(c, kind, DEFAULT_PROMPTS[kind], a) for c in clips for kind, a in ANSWERS.items()]
-    write_examples(tmp_path / "examples.jsonl", rows)
-    out = tmp_path / "model"
-    assert main(["--examples", str(tmp_path / "examples.jsonl"), "--out", str(out), "--steps", "6"]) == 0
-    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    assert [lines[0]["event"], lines[1]["event"], lines[-1]["event"]] == ["built", "clips read", "done"]
-    assert lines[-1]["steps"] > 0
+@pytest.fixture(scope="module")
+def pool(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A work folder whose clips are drawn."""
+    work = tmp_path_factory.mktemp("tiny")
+    with one_thread():
+        network, _ = untrained(0, SMALL)
+        train_vision(network, work, 0, SMALL, until=1)
+    return work / "pool"
+
+
+def new_work(folder: Path, pool: Path) -> Path:
+    folder.mkdir()
+    (folder / "pool").symlink_to(pool)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory, pool: Path) -> Path:
+    """A model trained for a few steps, with its work folder beside it."""
+    folder = tmp_path_factory.mktemp("made")
+    found = make_tiny(new_work(folder / "work", pool), folder / "model", plan=SMALL)
+    assert found["model"]["clips"] == 2
+    return folder
+
+
+def test_a_few_steps_make_a_whole_model(made: Path) -> None:
+    out = made / "model"
     adapters = {p.name: p for p in sorted((out / "adapters").iterdir())}
     loaded = load(out / "base", adapters, device="cpu")
     assert loaded.adapters == ("linguistic", "perception")
     assert loaded.settings == TINY_SETTINGS.to_dict()
+    manifest = json.loads((out / MANIFEST).read_text())
+    files = {str(p.relative_to(out)): digest(p) for p in shipped_files(out)}
+    assert manifest["files"] == files
+    assert {"base/model.safetensors", "base/tokenizer.json", "base/crashdesk.json"} <= set(files)
+    assert manifest["training"]["language"]["step"] == 3
 
 
-def test_unusable_examples_are_said_aloud(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["--examples", str(tmp_path / "gone.jsonl"), "--out", str(tmp_path / "m")]) == 1
-    assert "gone.jsonl" in capsys.readouterr().err
-    assert not (tmp_path / "m").exists()
+def test_half_precision_on_disk_is_loaded_exactly(made: Path) -> None:
+    stored = load_file(made / "model" / "base" / "model.safetensors")
+    assert {w.dtype for w in stored.values()} == {torch.float16}
+    state = load(made / "model" / "base", {}, device="cpu").network.state_dict()
+    for name, weight in stored.items():
+        assert torch.equal(state[name], weight.float())
 
 
-def test_held_out_clips_are_not_learnt() -> None:
-    groups = group_by_clip(Example(Path(str(i)), k.CRASH_RECOGNITION, "Q", "A") for i in range(30))
-    learnt, held = split_held(groups, 0)
-    assert len(held) == 5
-    assert not {g.video for g in learnt} & {g.video for g in held}
-    assert len(learnt) == 25
-    assert split_held(groups, 0) == (learnt, held)
-    few = groups[:4]
-    assert split_held(few, 0) == (few, few)
+def test_a_finished_work_folder_only_exports(made: Path, tmp_path: Path) -> None:
+    make_tiny(made / "work", tmp_path / "again", plan=SMALL, now=True)
+    for path in shipped_files(made / "model"):
+        assert digest(path) == digest(tmp_path / "again" / path.relative_to(made / "model"))
 
 
-def test_crash_and_calm_clips_take_turns() -> None:
-    rows = [Example(Path(str(i)), k.CRASH_RECOGNITION, "Q", "Yes" if i < 3 else "No") for i in range(8)]
-    draw = in_pairs(group_by_clip(rows), "0")
-    answers = [draw(i).examples[0].answer for i in range(20)]
-    assert answers == ["Yes", "No"] * 10
-    assert {draw(i).video for i in range(10)} == {e.video for e in rows}
-    alone = in_pairs(group_by_clip(rows[:3]), "0")
-    assert {alone(i).video for i in range(3)} == {e.video for e in rows[:3]}
+def weights_after(work: Path, pool: Path, *, broken: bool) -> dict[str, torch.Tensor]:
+    """The network after both stages; `broken`: each stopped after its first step and started anew."""
+    new_work(work, pool)
+    with one_thread(), FrameReader() as reader:
+        network, tokenizer = untrained(5, SMALL)
+        if broken:
+            train_vision(network, work, 0, SMALL, until=1)
+            network, tokenizer = untrained(5, SMALL)
+        train_vision(network, work, 0, SMALL)
+        if broken:
+            train_language(network, tokenizer, work, 0, SMALL, reader, until=1)
+            network, tokenizer = untrained(5, SMALL)
+            train_vision(network, work, 0, SMALL)
+        train_language(network, tokenizer, work, 0, SMALL, reader)
+    return {n: p.detach().clone() for n, p in network.named_parameters()}
 
 
-def test_targets_are_rounded_to_tenths() -> None:
-    exact = Example(Path("a"), k.CRASH_LOCALIZATION, "Q", "3.033333 - 4.566667 seconds")
-    assert in_tenths(exact).answer == "3.0 - 4.6 seconds"
-    late = Example(Path("a"), k.CRASH_LOCALIZATION, "Q", "8.96 - 9.98 seconds", 9_980_000)
-    assert in_tenths(late).answer == "9.0 - 9.9 seconds"
-    odd = Example(Path("a"), k.CRASH_LOCALIZATION, "Q", "soon")
-    assert in_tenths(odd) == odd
+def test_the_same_seed_gives_the_same_bits_also_after_a_break(tmp_path: Path, pool: Path) -> None:
+    once = weights_after(tmp_path / "once", pool, broken=False)
+    broken = weights_after(tmp_path / "broken", pool, broken=True)
+    before, _ = untrained(5, SMALL)
+    for name, _ in before.named_parameters():
+        assert torch.equal(once[name], broken[name]), name
+    moved = [n for n, w in before.named_parameters() if not torch.equal(once[n], w)]
+    assert {n.split(".")[1] for n in moved} >= {"vision_model", "projector", "language_model"}
+
+
+def test_other_seeds_start_elsewhere() -> None:
+    first, again, other = (untrained(seed, SMALL)[0].lm_head.weight for seed in (0, 0, 1))
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other)
+
+
+def test_an_unusable_folder_is_said_aloud(tmp_path: Path) -> None:
+    with pytest.raises(SystemExit):
+        main(["--steps", "many"])
+    (tmp_path / "work").write_text("a file")
+    with pytest.raises(FileExistsError):
+        main(["--work", str(tmp_path / "work"), "--out", str(tmp_path / "out")])
