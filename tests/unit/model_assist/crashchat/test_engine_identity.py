@@ -46,7 +46,7 @@ LENGTHS = (1, 2, 3, 5, 8, 11)
 CLIPS: dict[str, Frames] = {f"clip-{n}": picture_frames(n, seed=n) for n in LENGTHS}
 ADAPTERS = ("linguistic", "perception")
 ROUNDING = 2e-5
-"""Bound on the difference of log-probabilities (float32); margins between tokens are larger, the largest seen is 1.5e-6."""
+"""Bound on the difference of log-probabilities (float32); the margins are larger, the largest seen is 1.5e-6."""
 
 SAID = {
     True: dict(
