@@ -11,7 +11,7 @@ from crashdesk.audit.services import history
 from crashdesk.jobs.models import JobState
 from model_assist.predictions.models import PredictionRun, Priority
 from model_assist.predictions.progress import Progress, counts_of, progress_of, state_of
-from model_assist.predictions.run_cases import SET_ASIDE, RunCase, jobs_in, rows_of, summary
+from model_assist.predictions.run_cases import SET_ASIDE, RunCase, jobs_in, rows_of
 
 SHOWN_RUNNING: Final = 8
 NAMED_CASES: Final = 5
@@ -104,15 +104,9 @@ def shown(run: PredictionRun) -> Shown:
 
 
 def _held(run: PredictionRun) -> tuple[str, str]:
-    """Who holds the run, and why: the reason given, or what a case met that made a worker hold it."""
+    """Who holds the run, and why."""
     event = history(run).filter(verb="prediction_run.paused").first()
-    if event is None:
-        return "", ""
-    because = str(event.data.get("reason", ""))
-    if event.actor == SYSTEM and not because:
-        met = jobs_in(run, JobState.PAUSED).filter(attempts__gt=0).exclude(error="").last()
-        because = summary(met.error) if met else ""
-    return event.actor, because
+    return ("", "") if event is None else (event.actor, str(event.data.get("reason", "")))
 
 
 @dataclass(frozen=True)

@@ -79,13 +79,17 @@ class Calibrator:
         return 0.0 if confidence == 0.0 else apply(found.method, found.parameters, confidence)
 
     def of_answer(self, answer: Answer) -> float | None:
-        """The same of a model's answer. One given unasked, because recognition said no, is as sure as recognition."""
+        """The same of a model's answer, see `of_said`."""
         if answer.confidence is None:
             return None
-        if answer.state == AnswerState.UNPARSABLE:
+        gated = bool(answer.confidence_detail.get("gated"))
+        return self.of_said(answer.kind, answer.state, answer.confidence, gated=gated)
+
+    def of_said(self, kind: str, state: str, confidence: float, *, gated: bool) -> float | None:
+        """The same by an answer's parts. One given unasked, because recognition said no, is as sure as recognition."""
+        if state == AnswerState.UNPARSABLE:
             return 0.0
-        kind = CRASH_RECOGNITION if answer.confidence_detail.get("gated") else answer.kind
-        return self.of_confidence(kind, answer.confidence)
+        return self.of_confidence(CRASH_RECOGNITION if gated else kind, confidence)
 
 
 def calibrated(version: ModelVersion, kind: str, confidence: float) -> float | None:

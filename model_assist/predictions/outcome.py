@@ -1,7 +1,7 @@
 """What a case goes through in the GPU worker: claimed for the model, given back, or its answers written."""
 
 from dataclasses import asdict
-from typing import Any
+from typing import Any, Final
 
 from django.db import transaction
 from django.utils import timezone
@@ -10,9 +10,13 @@ from annotations.cases.models import Answer, AuthorKind, Case, CaseStatus
 from annotations.cases.rules import Said
 from annotations.cases.services import ModelProvenance, add_model_answer
 from annotations.cases.workflow import move
+from annotations.corpora.models import VideoFinding
 from crashdesk.jobs.models import Job, JobState
 from model_assist.crashchat.answers import ClipAnswers
 from model_assist.predictions.models import CasePrediction
+
+UNREADABLE: Final = "frames_unreadable"
+"""The finding on a video whose frames the model cannot be shown."""
 
 # These wait for a draft; cases further on get new answers too, but stay where they are.
 WAITING = [CaseStatus.READY, CaseStatus.PREDICTED]
@@ -74,6 +78,7 @@ def write(*, prediction: CasePrediction, said: ClipAnswers, device: str = "") ->
         move(case, CaseStatus.PREDICTING, by=None)
     if case.status == CaseStatus.PREDICTING:
         move(case, CaseStatus.PREDICTED, by=None)
+    VideoFinding.objects.filter(video=case.video_id, code=UNREADABLE).delete()  # it could be read after all
     CasePrediction.objects.filter(pk=prediction.pk).update(
         predicted_at=timezone.now(), seconds=sum(said.timings.values()), device=device[:100]
     )

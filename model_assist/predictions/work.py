@@ -12,22 +12,24 @@ from typing import Any, cast
 import torch
 from django.conf import settings
 
-from annotations.cases.models import Prompt
+from annotations.cases.models import Answer, AuthorKind, Case, Prompt
 from annotations.corpora.models import Severity, VideoFinding
 from crashdesk.api.errors import Problem
 from crashdesk.jobs.running import Running
+from crashdesk.jobs.services import worker_name
 from crashdesk.jobs.together import Together
 from crashdesk.storage.files import local_path
 from model_assist.crashchat.answers import ClipAnswers
 from model_assist.crashchat.engine import ClipRequest
 from model_assist.crashchat.errors import (
     CrashChatError,
-    FrameReadError,
-    ModelLoadError,
+    FrameTimeoutError,
     NoVideoStreamError,
+    ReaderCrashedError,
     UndecodableError,
 )
 from model_assist.predictions import outcome
+from model_assist.predictions.choosing import question_versions
 from model_assist.predictions.control import pause_run
 from model_assist.predictions.engines import HeldEngine, hold
 from model_assist.predictions.models import CasePrediction, PredictionRun
@@ -38,14 +40,17 @@ Outcome = tuple[int, ClipAnswers | CrashChatError]
 TO_BLAME = (NoVideoStreamError, UndecodableError)
 """The clip itself cannot be read, now or later. Any other failure may be the machine's, and is tried again, alone."""
 
+MAY_HANG = (FrameTimeoutError, ReaderCrashedError)
+"""The clip's doing if it happens in every attempt."""
+
 
 @dataclass(frozen=True)
 class CaseTask:
-    """A case being answered. `files` holds the local copy of its clip."""
+    """A case being answered. `files` holds the local copy of its clip; no request: there is nothing left to ask."""
 
     running: Running
     prediction: CasePrediction
-    request: ClipRequest
+    request: ClipRequest | None
     files: ExitStack
 
 
@@ -61,7 +66,10 @@ def predict_cases(together: Together) -> None:
     run = PredictionRun.objects.select_related("model_version").get(
         case_predictions=together.first.args["case_prediction"]
     )
-    shift = _Shift(together, run, _hold(run))
+    held = _hold(run)
+    if held is None:
+        return
+    shift = _Shift(together, run, held)
     try:
         shift.work()
     except _Hurried:
@@ -74,14 +82,20 @@ def predict_cases(together: Together) -> None:
             task.files.close()
 
 
-def _hold(run: PredictionRun) -> HeldEngine:
-    """The run's engine. A model that does not load holds the run: no case of it could fare better, none is to blame."""
+def _hold(run: PredictionRun) -> HeldEngine | None:
+    """The run's engine. None where it cannot be loaded: the run is held then, for no case of it could fare better.
+
+    No case is to blame, so none is charged an attempt.
+    """
     try:
         return hold(run.model_version)
-    except ModelLoadError:
+    except Exception as error:  # the boundary of loading: files, memory, settings, the GPU
+        logger.exception("%s cannot be loaded", run.model_version)
         with suppress(Problem):  # it is held, or stopped, already
-            pause_run(run=run, by=None)
-        raise
+            pause_run(run=run, by=None, reason=f"{worker_name()}: {error}"[:300])
+        if isinstance(error, torch.AcceleratorError):
+            leave_process()
+        return None
 
 
 class _Shift:
@@ -91,6 +105,7 @@ class _Shift:
         self.together, self.run, self.held = together, run, held
         self.tasks: dict[int, CaseTask] = {}
         self.prompts = dict(Prompt.objects.filter(guideline=run.guideline_id).values_list("kind", "text"))
+        self.versions = question_versions(run.guideline, run.kinds)
 
     def work(self) -> None:
         """Hand the engine one case after the other, and write what it says."""
@@ -108,7 +123,7 @@ class _Shift:
             task = self.together.attempt(running, partial(self._begin, running))
             if task is None:
                 continue
-            if task.prediction.predicted_at is not None:
+            if task.request is None:
                 self.together.conclude(running, partial(dict, new_answers=0))
                 continue
             self.tasks[position] = task
@@ -123,8 +138,8 @@ class _Shift:
             pk=running.job.args["case_prediction"]
         )
         case, media, files = prediction.case, prediction.case.video.media, ExitStack()
-        if prediction.predicted_at is not None:
-            return CaseTask(running, prediction, ClipRequest(path=""), files)
+        if prediction.predicted_at is not None or self._is_answered(case):
+            return CaseTask(running, prediction, None, files)
         if media is None:
             raise Problem("lacks_media", f"Case {case.pk} has no clip to watch.")
         outcome.begin(case.pk)
@@ -132,6 +147,15 @@ class _Shift:
         key = self.held.features_key(media.sha256)
         request = ClipRequest(path, self.prompts, kinds=self.run.kinds, features_key=key)
         return CaseTask(running, prediction, request, files)
+
+    def _is_answered(self, case: Case) -> bool:
+        """Whether this model has answered everything meanwhile, in another run. A run `again` does not ask."""
+        if self.run.filters.get("again"):
+            return False
+        rows = Answer.objects.filter(
+            case=case, author_kind=AuthorKind.MODEL, model_version=self.run.model_version.name
+        )
+        return set(self.versions.items()) <= set(rows.values_list("kind", "prompt_version"))
 
     def _end(self, task: CaseTask, said: ClipAnswers | CrashChatError) -> None:
         """Write the answers and mark the job done in one transaction, or record why there are none."""
@@ -148,16 +172,17 @@ class _Shift:
 
 def _refuse(task: CaseTask, error: CrashChatError) -> None:
     """Raise what the engine said: at once for good where the clip is to blame, else to be tried again."""
-    last = task.running.job.attempts >= settings.JOB_MAX_ATTEMPTS
-    if not isinstance(error, FrameReadError) or not (isinstance(error, TO_BLAME) or last):
-        raise error
     video = task.prediction.case.video
-    VideoFinding.objects.get_or_create(
-        video=video,
-        code="frames_unreadable",
-        defaults={"severity": Severity.ERROR, "message": str(error)[:500]},
-    )
-    raise Problem("frames_unreadable", f"{video.name}: {error}") from error
+    last = task.running.job.attempts >= settings.JOB_MAX_ATTEMPTS
+    if isinstance(error, TO_BLAME) or (isinstance(error, MAY_HANG) and last):
+        VideoFinding.objects.update_or_create(
+            video=video,
+            code=outcome.UNREADABLE,
+            defaults={"severity": Severity.ERROR, "message": str(error)[:500]},
+        )
+    if isinstance(error, TO_BLAME):
+        raise Problem(outcome.UNREADABLE, f"{video.name}: {error}") from error
+    raise error  # with its traceback, in the last attempt too
 
 
 def leave_process() -> None:

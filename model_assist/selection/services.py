@@ -34,14 +34,16 @@ def select(
     if not confidences:
         raise Problem("nothing_to_select", f"No case of {corpus} waits for review.")
     model = in_use()
-    worth = Calibrator.of(model)
+    calibrator = Calibrator.of(model)
     rows = Answer.objects.filter(case__in=cases, author_kind=AuthorKind.MODEL, model_version=model.name)
     by_case: defaultdict[int, dict[str, float]] = defaultdict(dict)
-    for answer in rows.order_by("id").only("case_id", "kind", "state", "confidence", "confidence_detail"):
-        calibrated = worth.of_answer(answer)
-        confidence = answer.confidence if calibrated is None else calibrated
+    said = rows.order_by("id").values_list(
+        "case_id", "kind", "state", "confidence", "confidence_detail__gated"
+    )
+    for case_id, kind, state, confidence, gated in said.iterator(chunk_size=5000):
         if confidence is not None:
-            by_case[answer.case_id][answer.kind] = confidence
+            worth = calibrator.of_said(kind, state, confidence, gated=bool(gated))
+            by_case[case_id][kind] = confidence if worth is None else worth
     confidences |= by_case
     round_ = SelectionRound.objects.create(
         corpus=corpus, guideline=guideline, size=size, random_share=random_share, seed=seed, created_by=by

@@ -72,3 +72,13 @@ class Job(models.Model):
 
     def __str__(self) -> str:
         return f"{self.kind} {self.pk} ({self.state})"
+
+
+class HeldGroup(models.Model):
+    """Somebody paused this group: whichever of its jobs comes to wait, waits as paused until it is resumed."""
+
+    group = models.CharField(max_length=80, unique=True)
+    since = models.DateTimeField(auto_now_add=True)
+
+    def __str__(self) -> str:
+        return self.group

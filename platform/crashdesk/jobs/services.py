@@ -19,7 +19,7 @@ from crashdesk.accounts.models import User
 from crashdesk.accounts.permissions import may
 from crashdesk.api.errors import Problem
 from crashdesk.audit.services import record
-from crashdesk.jobs.models import Job, JobState
+from crashdesk.jobs.models import HeldGroup, Job, JobState
 from crashdesk.jobs.registry import handler_for, queues
 from crashdesk.jobs.wake import wake
 
@@ -134,7 +134,7 @@ def give_back(jobs: Sequence[Job]) -> int:
     cancelled is cancelled. Returns how many were still ours.
     """
     returned = 0
-    for job in jobs:
+    for job in sorted(jobs, key=lambda job: job.pk):  # as cancel_group locks them
         mine = _held(job).select_for_update().first()
         if mine is None:
             continue
@@ -190,19 +190,22 @@ def fail(job: Job, error: BaseException) -> bool:
 
 
 def _waits_as(job: Job) -> JobState:
-    """How a job that must be tried again waits: paused where its group is, so that a pause holds all of it."""
-    paused = bool(job.group) and Job.objects.filter(group=job.group, state=JobState.PAUSED).exists()
-    return JobState.PAUSED if paused else JobState.QUEUED
+    """How a job that is to be done waits: paused where its group is held, so that a pause holds all of it."""
+    held = bool(job.group) and HeldGroup.objects.filter(group=job.group).exists()
+    return JobState.PAUSED if held else JobState.QUEUED
 
 
+@transaction.atomic
 def pause_group(group: str) -> int:
-    """Hold the waiting jobs of a group; those that run go on to their end. Returns how many are held now."""
+    """Hold a group: its waiting jobs, and whichever come to wait; running ones go on. Returns how many are held."""
+    HeldGroup.objects.get_or_create(group=group)
     return Job.objects.filter(group=group, state=JobState.QUEUED).update(state=JobState.PAUSED)
 
 
 @transaction.atomic
 def resume_group(group: str) -> int:
     """Let the held jobs of a group wait for a worker again, from where they were. Returns how many."""
+    HeldGroup.objects.filter(group=group).delete()
     held = Job.objects.filter(group=group, state=JobState.PAUSED)
     queues = set(held.order_by().values_list("queue", flat=True).distinct())
     resumed = held.update(state=JobState.QUEUED, woken_at=timezone.now())
@@ -239,8 +242,10 @@ def cancel(job_id: int, *, by: User | None) -> Job:
 
 
 def cancel_group(group: str, *, by: User | None) -> int:
-    """Cancel every open job of a group; returns how many were open."""
-    open_ids = list(Job.objects.filter(group=group).exclude(state__in=ENDED).values_list("pk", flat=True))
+    """Cancel every open job of a group, which is no longer held then; returns how many were open."""
+    HeldGroup.objects.filter(group=group).delete()
+    still_open = Job.objects.filter(group=group).exclude(state__in=ENDED).order_by("id")
+    open_ids = list(still_open.values_list("pk", flat=True))
     cancelled = 0
     for job_id in open_ids:
         try:
@@ -259,7 +264,7 @@ def retry(job_id: int, *, by: User | None) -> Job:
     if by is not None and not may(by, needed):
         raise Problem("permission_denied", f"Your role does not allow to {needed.value}.", status=403)
     if not Job.objects.filter(pk=job_id, state__in=[JobState.FAILED, JobState.CANCELLED]).update(
-        state=JobState.QUEUED, attempts=0, cancel_requested=False, finished_at=None, error="",
+        state=_waits_as(job), attempts=0, cancel_requested=False, finished_at=None, error="",
         not_before=None, woken_at=timezone.now(),
     ):  # fmt: skip
         raise Problem(

@@ -355,6 +355,25 @@ def test_a_paused_group_is_not_claimed_until_it_is_resumed(probe: Probe) -> None
     assert claim().group == "run:1"
 
 
+def test_a_group_is_held_even_when_nothing_of_it_waits(probe: Probe, lead: User) -> None:
+    job = queue_one(group="run:1")
+    running = claim()
+    assert services.pause_group("run:1") == 0
+    probe.error = RuntimeError("try again")
+    perform(running)
+    job.refresh_from_db()
+    assert job.state == JobState.PAUSED
+    services.cancel_group("run:1", by=lead)
+    services.retry(job.pk, by=lead)
+    job.refresh_from_db()
+    assert job.state == JobState.QUEUED, "a cancelled group is no longer held"
+    services.pause_group("run:1")
+    services.cancel(job.pk, by=lead)
+    services.retry(job.pk, by=lead)
+    job.refresh_from_db()
+    assert job.state == JobState.PAUSED
+
+
 def test_a_paused_job_can_be_cancelled(probe: Probe) -> None:
     job = queue_one(group="run:1")
     services.pause_group("run:1")

@@ -7,6 +7,7 @@ from pathlib import Path
 from model_assist.crashchat.answers import ClipAnswers, FramesUsed, KindAnswer
 from model_assist.crashchat.engine import ClipRequest
 from model_assist.crashchat.errors import CrashChatError
+from model_assist.crashchat.prompts import complete_prompts, prompt_version
 from tests.factories import CRASH
 
 FRAMES = FramesUsed(
@@ -56,10 +57,12 @@ class FakeEngine:
 
 def answers(request: ClipRequest) -> ClipAnswers:
     """A crash, in every kind that was asked for."""
+    questions = complete_prompts(request.prompts, request.kinds)
+    versions = {kind: prompt_version(text) for kind, text in questions.items()}
     said = {
         kind: KindAnswer(
             kind=kind, raw_text="raw", state=CRASH[kind].state, value=CRASH[kind].value, reason="", confidence=0.7,  # type: ignore[arg-type]
-            confidence_detail={"mean_prob": 0.7}, adapter="linguistic", prompt_version="0123456789ab",
+            confidence_detail={"mean_prob": 0.7}, adapter="linguistic", prompt_version=versions[kind],
         )
         for kind in request.kinds
     }  # fmt: skip

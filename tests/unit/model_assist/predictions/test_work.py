@@ -14,9 +14,10 @@ from annotations.cases.kinds import Kind
 from annotations.cases.models import Answer, Case, CaseStatus
 from annotations.corpora.models import VideoFinding
 from crashdesk.accounts.models import User
+from crashdesk.audit.services import history
 from crashdesk.jobs import together
 from crashdesk.jobs.models import Job, JobState
-from crashdesk.jobs.services import claim_along, claim_next, revive_expired
+from crashdesk.jobs.services import claim_along, claim_next, retry, revive_expired
 from crashdesk.jobs.tasks import perform
 from model_assist.crashchat.batching_memory import OutOfMemoryError
 from model_assist.crashchat.engine import ClipRequest
@@ -182,15 +183,15 @@ def test_a_clip_that_cannot_be_read_gets_a_finding_and_the_others_go_on(engine: 
 
 
 @pytest.mark.parametrize(
-    "error",
+    ("error", "blamed"),
     [
-        FrameTimeoutError("no frames after 60 s"),
-        ReaderCrashedError("it died"),
-        FrameReadError("[Errno 12] Cannot allocate memory"),
+        (FrameTimeoutError("no frames after 60 s"), True),
+        (ReaderCrashedError("it died"), True),
+        (FrameReadError("[Errno 12] Cannot allocate memory"), False),
     ],
 )
 def test_a_reader_that_hung_or_died_is_tried_again_alone_and_then_set_aside(
-    engine: FakeEngine, error: CrashChatError
+    engine: FakeEngine, error: CrashChatError, blamed: bool
 ) -> None:
     run, case_ids = start(3)
     poison = clip_name(case_ids[0])
@@ -202,9 +203,16 @@ def test_a_reader_that_hung_or_died_is_tried_again_alone_and_then_set_aside(
         Job.objects.update(not_before=None)
         work_next()
     assert states(run) == [("failed", 3), ("done", 1), ("done", 1)]
-    assert str(error) in Job.objects.get(state=JobState.FAILED).error
-    assert VideoFinding.objects.get().message == str(error)
+    told = Job.objects.get(state=JobState.FAILED).error
+    assert told.startswith("Traceback")
+    assert str(error) in told
+    assert list(VideoFinding.objects.values_list("message", flat=True)) == [str(error)] * blamed
     assert statuses(run) == [CaseStatus.READY, CaseStatus.PREDICTED, CaseStatus.PREDICTED]
+    engine.outcome = lambda request: None
+    retry(Job.objects.get(state=JobState.FAILED).pk, by=None)
+    work_next()
+    assert statuses(run) == [CaseStatus.PREDICTED] * 3
+    assert not VideoFinding.objects.exists(), "it could be read after all"
 
 
 def test_a_clip_too_large_for_the_memory_is_tried_alone(engine: FakeEngine) -> None:
@@ -250,24 +258,46 @@ def test_a_gpu_broken_beyond_repair_ends_the_process(
     assert states(run) == [("queued", 1)] * 3
 
 
-def test_a_model_that_cannot_be_loaded_holds_the_run(monkeypatch: pytest.MonkeyPatch, lead: User) -> None:
+@pytest.mark.parametrize(
+    ("error", "ends"),
+    [
+        (ModelLoadError("/models/base: config.json is missing"), False),
+        (RuntimeError("CUDA out of memory"), False),
+        (torch.AcceleratorError("CUDA error: the device is gone"), True),
+    ],
+)
+def test_a_model_that_cannot_be_loaded_holds_the_run_and_charges_no_case(
+    monkeypatch: pytest.MonkeyPatch, lead: User, error: Exception, ends: bool
+) -> None:
     def refuse(version: object) -> FakeEngine:
-        raise ModelLoadError("/models/base: config.json is missing")
+        raise error
 
+    signals: list[int] = []
+    monkeypatch.setattr(work.os, "kill", lambda pid, number: signals.append(number))
     monkeypatch.setattr(work, "hold", refuse)
     run, _ = start(3)
     work_next()
-    assert states(run) == [("paused", 1), ("paused", 0), ("paused", 0)]
-    assert "config.json is missing" in Job.objects.get(attempts=1).error
+    assert states(run) == [("paused", 0)] * 3
+    assert signals == [signal.SIGTERM] * ends
     run.refresh_from_db()
     assert run.paused_at is not None
+    (event,) = history(run).filter(verb="prediction_run.paused")
+    assert str(error) in event.data["reason"]
     assert statuses(run) == [CaseStatus.READY] * 3
     monkeypatch.setattr(work, "hold", lambda version: FakeEngine())
     resume_run(run=run, by=lead)
-    Job.objects.update(not_before=None)
-    for _ in range(2):
-        work_next()
+    work_next()
     assert statuses(run) == [CaseStatus.PREDICTED] * 3
+
+
+def test_what_another_run_has_answered_meanwhile_is_not_asked_again(engine: FakeEngine) -> None:
+    run, case_ids = start(2)
+    now = services.predict_now(case=Case.objects.get(pk=case_ids[0]), by=None)
+    work_next()
+    assert states(now) == [("done", 1)]
+    work_next()
+    assert states(run) == [("done", 1)] * 2
+    assert [clip_of(request) for request in engine.asked] == [clip_name(pk) for pk in case_ids]
 
 
 def test_a_person_who_waits_comes_before_the_clips_read_ahead(engine: FakeEngine) -> None:
