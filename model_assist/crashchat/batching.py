@@ -239,7 +239,9 @@ def attend_rows(
     The query heads that share a key head are folded into the query axis, so keys and values are read once and
     never repeated (that copy dominates decoding otherwise).  With few queries on CUDA the two products are
     written out (`explicit`): the fused kernel with a mask runs one block per key head there, which leaves most
-    of the device idle.  Returns [rows, queries, heads, size].
+    of the device idle.  Its scores are float32 from the first sum on, as in the fused kernel: keys with a common
+    offset make them so large that rounding them to 16 bits would decide between slots.  Returns
+    [rows, queries, heads, size].
     """
     rows, heads, queries, size = query.shape
     shared = key.shape[1]
@@ -247,11 +249,19 @@ def attend_rows(
     if explicit is None:
         explicit = query.is_cuda and folded.shape[2] <= FEW_QUERIES
     if explicit:
-        scores = torch.matmul(folded, key.transpose(2, 3)).float().mul_(scaling).add_(attention_mask)
+        scores = _products(folded, key).mul_(scaling).add_(attention_mask)
         mixed = torch.matmul(torch.softmax(scores, -1).to(value.dtype), value)
     else:
         mixed = F.scaled_dot_product_attention(folded, key, value, attn_mask=attention_mask, scale=scaling)
     return mixed.reshape(rows, heads, queries, size).transpose(1, 2), None
+
+
+def _products(query: torch.Tensor, key: torch.Tensor) -> torch.Tensor:
+    """float32 [rows, heads, queries, slots]: every query with every key, summed in float32 whatever goes in."""
+    if query.is_cuda and query.dtype in (torch.bfloat16, torch.float16):  # without a wide copy of the keys
+        wide = torch.bmm(query.flatten(0, 1), key.flatten(0, 1).transpose(1, 2), out_dtype=torch.float32)
+        return wide.view(*query.shape[:3], key.shape[2])
+    return torch.matmul(query.float(), key.float().transpose(2, 3))
 
 
 AttentionInterface.register(ROWS_ATTENTION, attend_rows)

@@ -11,6 +11,7 @@ from model_assist.crashchat.batching import _groups, attend_rows, prefill_rows, 
 from model_assist.crashchat.model import LoadedModel
 from model_assist.crashchat.prefix import prefill
 
+NO_GPU = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 VISUAL = (9, 2, 30)
 
 
@@ -148,6 +149,32 @@ def test_attention_equals_the_written_out_formula(
     for explicit in (False, True, None):
         found, _ = attend_rows(None, query, key, value, mask, scaling=0.25, explicit=explicit)
         assert torch.allclose(found, expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=[pytest.mark.gpu, NO_GPU])])
+@torch.inference_mode()
+def test_half_precision_is_as_exact_as_the_fused_kernel(device: str, dtype: torch.dtype) -> None:
+    """Keys with one large common part, as Qwen2's key bias makes them: the scores differ little from each other."""
+    torch.manual_seed(0)
+    rows, heads, shared, queries, slots, size = 2, 8, 2, 3, 200, 64
+    query = torch.randn(rows, heads, queries, size, device=device)
+    key, value = (torch.randn(rows, shared, slots, size, device=device) for _ in range(2))
+    key += 20 * torch.randn(size, device=device)
+    visible = torch.rand(rows, queries, slots, device=device) > 0.4
+    visible[..., 0] = True
+    mask = rows_mask(visible, heads // shared, dtype)
+    half = [part.to(dtype) for part in (query, key, value)]
+    scaling = size**-0.5
+    wide, _ = attend_rows(
+        None, *(part.double() for part in half), mask.double(), scaling=scaling, explicit=False
+    )
+
+    def error(explicit: bool) -> float:
+        found, _ = attend_rows(None, *half, mask, scaling=scaling, explicit=explicit)
+        return float((found.double() - wide).norm() / wide.norm())
+
+    assert error(explicit=True) <= 3 * error(explicit=False)
 
 
 def test_the_network_attends_as_before_afterwards(bare: LoadedModel) -> None:
