@@ -1,13 +1,16 @@
 """Reading in a child process that can be killed: decoders hang and crash on hostile files.
 
 The frames come back through memory that both processes share: an anonymous file of the parent's, which the child
-opens through /proc and fills.  Nothing is left behind, whichever of the two is killed when.
+opens through /proc and fills.  Nothing is left behind, whichever of the two is killed when: a child whose parent
+is gone ends itself within seconds, in the middle of a read too.
 """
 
 import atexit
 import mmap
 import multiprocessing
 import os
+import threading
+import time
 from concurrent.futures import CancelledError
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from concurrent.futures.process import BrokenProcessPool
@@ -26,6 +29,9 @@ from model_assist.crashchat.frames_read import Frames, ReaderName, read_frames
 
 NOTHING: Final = np.empty((0, 0, 0, 3), np.uint8)
 """Stands for pixels that lie in the shared memory."""
+
+LOOK_EVERY_S: Final = 1.0
+"""How often a child looks whether its parent still lives."""
 
 
 class FrameReader:
@@ -50,7 +56,10 @@ class FrameReader:
         self.reader = reader
         self.workers = workers
         self.threads = threads or default_threads(workers)
-        self._start()
+        self._changing = threading.RLock()
+        self._closed = False
+        self._pool = self._start()
+        atexit.register(self.close)  # the interpreter would wait for ever for a child that waits for work
 
     def begin(
         self,
@@ -69,13 +78,15 @@ class FrameReader:
         work |= {"fps": fps, "max_frames": max_frames, "max_tokens": max_tokens}
         memory = _Memory(str(path))
         arguments = (str(path), memory.address)
-        try:
-            future = self._pool.schedule(read_shared, args=arguments, kwargs=work, timeout=self.timeout_s)
-        except (BrokenProcessPool, RuntimeError) as error:
-            memory.close()
-            self.renew()
-            raise ReaderCrashedError(f"{path}: the reading process cannot start ({error})") from error
-        return PendingFrames(self, str(path), future, memory)
+        with self._changing:
+            pool = self._pool
+            try:
+                future = pool.schedule(read_shared, args=arguments, kwargs=work, timeout=self.timeout_s)
+            except (BrokenProcessPool, RuntimeError) as error:
+                memory.close()
+                self.renew(pool)
+                raise ReaderCrashedError(f"{path}: the reading process cannot start ({error})") from error
+        return PendingFrames(self, str(path), future, memory, pool)
 
     def read(
         self,
@@ -90,22 +101,29 @@ class FrameReader:
         pending = self.begin(path, fps=fps, max_frames=max_frames, max_tokens=max_tokens, decode=decode)
         return pending.result()
 
-    def renew(self) -> None:
-        """Stop the children, giving up what they read, and start afresh."""
-        self.close()
-        self._start()
+    def renew(self, broken: ProcessPool) -> None:
+        """Replace the pool that failed; what its children read is given up.
+
+        Every clip that was with it comes here, from any thread: only the first of them changes something.
+        """
+        with self._changing:
+            if self._closed or self._pool is not broken:
+                return
+            _stop(broken)
+            self._pool = self._start()
 
     def close(self) -> None:
-        """Stop the children; running reads are cancelled."""
+        """Stop the children; running reads are cancelled.  Nothing can be read afterwards."""
         atexit.unregister(self.close)
-        pool: Any = self._pool  # partly untyped upstream
-        pool.stop()
-        pool.join()
+        with self._changing:
+            self._closed = True
+            _stop(self._pool)
 
-    def _start(self) -> None:
+    def _start(self) -> ProcessPool:
         context = multiprocessing.get_context("spawn")
-        self._pool = ProcessPool(max_workers=self.workers, context=context)
-        atexit.register(self.close)  # the interpreter would wait for ever for a child that waits for work
+        return ProcessPool(
+            max_workers=self.workers, context=context, initializer=end_with, initargs=(os.getpid(),)
+        )
 
     def __enter__(self) -> Self:
         return self
@@ -119,8 +137,11 @@ class FrameReader:
 class PendingFrames:
     """A clip being read by a `FrameReader`."""
 
-    def __init__(self, reader: FrameReader, path: str, future: Any, memory: "_Memory") -> None:
+    def __init__(
+        self, reader: FrameReader, path: str, future: Any, memory: "_Memory", pool: ProcessPool
+    ) -> None:
         self._reader, self._path, self._future, self._memory = reader, path, future, memory
+        self._pool = pool
         self._timeout_s = reader.timeout_s
         self._frames: Frames | None = None
 
@@ -148,9 +169,29 @@ class PendingFrames:
         except CancelledError as error:
             raise ReaderCrashedError(f"{self._path}: given up before it was read") from error
         except BrokenProcessPool as error:
-            self._reader.renew()
+            self._reader.renew(self._pool)
             raise ReaderCrashedError(f"{self._path}: the reading process cannot start ({error})") from error
         return answer
+
+
+def end_with(parent: int) -> None:
+    """In the child: end this process when `parent` is no longer its parent, whatever it is doing then.
+
+    A parent that is killed cannot stop its children, and one that hangs in a decoder would stay for ever.  The thread
+    gets its turn there too: PyAV and decord let go of the interpreter's lock while they decode.
+    """
+    threading.Thread(target=_watch, args=(parent,), name="parent-watch", daemon=True).start()
+
+
+def _watch(parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(LOOK_EVERY_S)
+    os._exit(1)  # nothing to tidy up: the memory is the parent's, and went with it
+
+
+def _stop(pool: Any) -> None:  # partly untyped upstream
+    pool.stop()
+    pool.join()
 
 
 def read_shared(path: str, address: str | None, **options: Any) -> tuple[Frames, tuple[int, ...] | None]:

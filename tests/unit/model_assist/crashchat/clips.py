@@ -70,6 +70,12 @@ def hang(path: str, address: str | None, **options: object) -> None:
     time.sleep(600)
 
 
+def hang_and_say(path: str, address: str | None, **options: object) -> None:
+    """The same, after writing the child's process id to the path."""
+    Path(path).write_text(f"{os.getpid()}\n")
+    time.sleep(600)
+
+
 def die(path: str, address: str | None, **options: object) -> NoReturn:
     """A read that takes the child down."""
     os._exit(3)

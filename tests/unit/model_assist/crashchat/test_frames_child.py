@@ -1,8 +1,13 @@
 """The reading child: killed when it hangs, replaced when it dies, its memory given back."""
 
+import atexit
 import os
+import signal
+import subprocess
+import sys
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -55,6 +60,87 @@ def test_a_hanging_read_is_killed_and_the_next_one_works(
             assert time.monotonic() - began < 5
         reader.timeout_s = 20
         assert len(reader.read(clip).pixels) == 20
+
+
+PARENT = """
+import sys
+from model_assist.crashchat import frames_child
+from tests.unit.model_assist.crashchat.clips import hang_and_say
+
+frames_child.read_shared = hang_and_say
+if __name__ == "__main__":
+    frames_child.FrameReader(timeout_s=600).begin(sys.argv[1]).result()
+"""
+
+
+def test_a_child_stuck_in_a_read_ends_with_its_killed_parent(tmp_path: Path) -> None:
+    (tmp_path / "parent.py").write_text(PARENT)
+    said = tmp_path / "said"
+    root = Path(__file__).parents[4]
+    with subprocess.Popen(
+        [sys.executable, str(tmp_path / "parent.py"), str(said)],
+        env=os.environ | {"PYTHONPATH": str(root)},
+    ) as parent:
+        try:
+            assert within(60, lambda: said.exists() and said.read_text().endswith("\n"))
+        finally:
+            parent.kill()
+    assert parent.returncode == -signal.SIGKILL
+    child = int(said.read_text())
+    try:
+        assert within(30, lambda: not runs(child))
+    finally:
+        if runs(child):
+            os.kill(child, signal.SIGKILL)
+
+
+def within(seconds: float, happens: Callable[[], bool]) -> bool:
+    last = time.monotonic() + seconds
+    while not happens():
+        if time.monotonic() > last:
+            return False
+        time.sleep(0.05)
+    return True
+
+
+def runs(process: int) -> bool:
+    """Whether a process does anything yet; one that only waits to be collected does not."""
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+def test_a_broken_pool_is_replaced_once_however_many_find_it_broken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    registered: list[object] = []
+    monkeypatch.setattr(atexit, "register", registered.append)
+    clip = steady_clip(tmp_path / "a.mp4")
+    with FrameReader(timeout_s=20) as reader:
+        broken = reader._pool
+        started: list[object] = []
+        start = reader._start
+        monkeypatch.setattr(reader, "_start", lambda: started.append(1) or start())
+        together = threading.Barrier(4)
+
+        def renew() -> None:
+            together.wait(20)
+            reader.renew(broken)
+
+        threads = [threading.Thread(target=renew) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert len(started) == 1
+        assert reader._pool is not broken
+        assert len(reader.read(clip).pixels) == 20
+        assert registered == [reader.close]
+    reader.renew(reader._pool)
+    assert len(started) == 1
+    with pytest.raises(ReaderCrashedError, match=r"a\.mp4"):
+        reader.read(clip)
 
 
 def test_a_dying_child_is_an_error_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
