@@ -75,7 +75,7 @@ class ReadAhead:
     """Turns requests into batches of read clips, always one batch ahead.  A context manager.
 
     Requests are taken lazily: at any time at most two batches have been taken and not yet been given back for
-    the next one.  A clip that cannot be read is that clip's outcome.
+    the next one.  A clip that cannot be read, or whose reading cannot even begin, is that clip's outcome.
     """
 
     def __init__(
@@ -96,6 +96,8 @@ class ReadAhead:
         self._kept: deque[Future[None]] = deque()
         self._pending: deque[tuple[int, ClipRequest, Future[ReadClip]]] = deque()
         self._begun: list[PendingClip] = []
+        self._closed = False
+        self._beginning = threading.Lock()
         self._one_at_a_time = threading.Lock()
 
     def batches(self) -> Iterator[list[Read]]:
@@ -117,8 +119,11 @@ class ReadAhead:
 
     def close(self) -> None:
         """Give up what is being read and finish what is being stored."""
-        for begun in list(self._begun):
-            begun.cancel()
+        with self._beginning:  # from here on nothing new is begun that nobody would cancel
+            self._closed = True
+            begun = list(self._begun)
+        for reading in begun:
+            reading.cancel()
         for _, _, clip in self._pending:
             clip.cancel()
         self._readers.shutdown(wait=True, cancel_futures=True)
@@ -141,19 +146,29 @@ class ReadAhead:
                 return
             position, request = taken
             looked_up = self.store is not None and request.features_key is not None
-            begun = None if looked_up else self._begin(request)
-            self._pending.append((position, request, self._readers.submit(self._read, request, begun)))
+            clip: Future[ReadClip]
+            try:
+                begun = None if looked_up else self._begin(request)
+            except (CrashChatError, OSError) as error:
+                clip = Future()
+                clip.set_exception(error)
+            else:
+                clip = self._readers.submit(self._read, request, begun)
+            self._pending.append((position, request, clip))
 
     def _begin(self, request: ClipRequest) -> PendingClip:
         limits = self.settings
-        begun = self.reader.begin(
-            request.path,
-            fps=limits.fps,
-            max_frames=limits.max_frames,
-            max_tokens=limits.max_tokens,
-            decode=limits.decode,
-        )
-        self._begun.append(begun)
+        with self._beginning:
+            if self._closed:
+                raise FrameReadError(f"{request.path}: given up before it was read")
+            begun = self.reader.begin(
+                request.path,
+                fps=limits.fps,
+                max_frames=limits.max_frames,
+                max_tokens=limits.max_tokens,
+                decode=limits.decode,
+            )
+            self._begun.append(begun)
         return begun
 
     def _read(self, request: ClipRequest, begun: PendingClip | None) -> ReadClip:
@@ -166,7 +181,8 @@ class ReadAhead:
         try:
             frames = pending.result()
         finally:
-            self._begun.remove(pending)
+            with self._beginning:
+                self._begun.remove(pending)
         decoded = time.perf_counter()
         with self._one_at_a_time:  # it computes: several at once would only take the cores from each other
             entered = time.perf_counter()

@@ -11,7 +11,7 @@ import torch
 from model_assist.crashchat.answers import ClipRequest
 from model_assist.crashchat.batching_ahead import Read, ReadAhead, ReadClip
 from model_assist.crashchat.batching_memory import OutOfMemoryError
-from model_assist.crashchat.errors import CrashChatError, FrameReadError, UndecodableError
+from model_assist.crashchat.errors import CrashChatError, FrameReadError, ReaderCrashedError, UndecodableError
 from model_assist.crashchat.features import ClipFeatures
 from model_assist.crashchat.frames import Frames
 from model_assist.crashchat.settings import EngineSettings
@@ -107,6 +107,29 @@ def test_every_clip_has_its_own_outcome() -> None:
     assert isinstance(found["large"], OutOfMemoryError)
 
 
+class FailingReader(PictureReader):
+    """Cannot begin its third and fifth reading."""
+
+    def begin(self, path: str | Path, **options: Any) -> Any:
+        begun = super().begin(path, **options)
+        if len(self.begun) == 3:
+            raise ReaderCrashedError(f"{path}: the reading process cannot start")
+        if len(self.begun) == 5:
+            raise OSError(24, "Too many open files")
+        return begun
+
+
+def test_a_reading_that_cannot_begin_is_that_clips_outcome() -> None:
+    names = list("abcdef")
+    found = outcomes(FailingReader(dict.fromkeys(names, FRAMES)), names)
+    assert list(found) == names
+    assert [name for name, clip in found.items() if isinstance(clip, ReadClip)] == ["a", "b", "d", "f"]
+    assert isinstance(found["c"], ReaderCrashedError)
+    assert isinstance(found["e"], FrameReadError)
+    assert "e: " in str(found["e"])
+    assert "Too many open files" in str(found["e"])
+
+
 def test_inputs_and_the_record_of_the_frames() -> None:
     clip = outcomes(PictureReader({"a": FRAMES}), ["a"])["a"]
     assert isinstance(clip, ReadClip)
@@ -196,3 +219,35 @@ def test_stopping_early_cancels_what_is_being_read() -> None:
     reading.close()
     assert len(reader.begun) == 4
     assert all(clip.cancelled.is_set() for clip in reader.begun)
+
+
+class SlowShelf(Shelf):
+    """Looks for features until the reader behind it is being closed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked, self.go_on = threading.Event(), threading.Event()
+
+    def get(self, key: str) -> ClipFeatures | None:
+        self.asked.set()
+        assert self.go_on.wait(20)
+        return None
+
+
+def test_stopping_never_waits_for_a_reading_that_begins_meanwhile() -> None:
+    """A clip still looked up in the store when the end comes must not start a reading that nobody cancels."""
+    reader, shelf = WaitingReader(), SlowShelf()
+    reading = ahead(counted(["a"], [], key=True), reader, size=1, store=shelf)
+    reading._fill()
+    assert shelf.asked.wait(20)
+    [(_, _, clip)] = reading._pending
+    closing = threading.Thread(target=reading.close)
+    closing.start()
+    while not reading._closed:
+        closing.join(0.01)
+    shelf.go_on.set()
+    closing.join(20)
+    assert not closing.is_alive()
+    assert reader.begun == []
+    with pytest.raises(FrameReadError, match="a: given up before it was read"):
+        clip.result()
