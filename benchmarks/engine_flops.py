@@ -7,7 +7,7 @@ over what the device could do in the same time: work that a slower way repeats d
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 
@@ -74,6 +74,16 @@ def tokens_flops(shape: Shape, count: int, before: int) -> int:
     return shape.layers * (count * per_token + 4 * seen * h)
 
 
+def prefix_flops(shape: Shape, count: int) -> int:
+    """The language model over a prefix of `count` tokens: of the last layer, keys and values only.
+
+    Nobody reads what the last layer makes of a prefix, so its other products are not work that has to be done.
+    """
+    h, keys, rank = shape.hidden, shape.key_width, shape.rank
+    last = 2 * count * (2 * h * keys + 2 * rank * (h + keys))
+    return tokens_flops(replace(shape, layers=shape.layers - 1), count, 0) + last
+
+
 def head_flops(shape: Shape, count: int) -> int:
     """The vocabulary head at `count` positions."""
     return 2 * count * shape.hidden * shape.vocabulary
@@ -95,7 +105,7 @@ def clip_flops(
     """
     prefill = decode = 0
     for questions in adapters:
-        prefill += projector_flops(shape, kept) + tokens_flops(shape, prefix, 0)
+        prefill += projector_flops(shape, kept) + prefix_flops(shape, prefix)
         for question, answer in questions:
             decode += tokens_flops(shape, question + answer - 1, prefix) + head_flops(shape, answer)
     return {"vision": vision_flops(shape, frames, patches), "prefill": prefill, "decode": decode}

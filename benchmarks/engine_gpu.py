@@ -31,6 +31,7 @@ from model_assist.crashchat.sizing import PATCH
 from model_assist.crashchat.tiny import make_tokenizer
 
 RANK: Final = 64
+ADAPTERS: Final = ("linguistic", "perception")
 BATCHES: Final = (1, 2, 4, 8)
 SAMPLE_S: Final = 0.2
 
@@ -59,7 +60,6 @@ def seven_billion(tokenizer: Any) -> Any:
 
 def random_model() -> LoadedModel:
     """Random bfloat16 weights of that shape on the GPU, with two adapters of CrashChat's rank."""
-    from peft import LoraConfig, get_peft_model
     from transformers import VideoLlama3ForConditionalGeneration as Network
 
     tokenizer = make_tokenizer()
@@ -67,13 +67,27 @@ def random_model() -> LoadedModel:
     build: Any = Network._from_config
     with device:
         network = build(seven_billion(tokenizer), dtype=torch.bfloat16, attn_implementation=attention)
+    model = with_adapters(network).to(device).eval()
+    return LoadedModel(model, tokenizer, "random 7B", ADAPTERS, device, torch.bfloat16, attention)
+
+
+def with_adapters(network: Any) -> Any:
+    """Two random adapters of CrashChat's rank around a model, all in the model's own number format.
+
+    peft would keep them in float32, as training wants it; the engine loads them in the model's format, and float32
+    products would be most of what is measured.  Raises ValueError if a weight is in another format all the same.
+    """
+    from peft import LoraConfig, get_peft_model
+
     lora = LoraConfig(r=RANK, lora_alpha=16, target_modules=LORA_TARGETS, modules_to_save=["projector"])
-    model: Any = get_peft_model(network, lora, adapter_name="linguistic")
-    model.add_adapter("perception", lora)
-    model.to(device).eval()
+    first, second = ADAPTERS
+    model: Any = get_peft_model(network, lora, adapter_name=first, autocast_adapter_dtype=False)
+    model.add_adapter(second, lora, autocast_adapter_dtype=False)
     model.requires_grad_(False)
-    names = ("linguistic", "perception")
-    return LoadedModel(model, tokenizer, "random 7B", names, device, torch.bfloat16, attention)
+    others = [name for name, weight in model.named_parameters() if weight.dtype != network.dtype]
+    if others:
+        raise ValueError(f"{len(others)} weights are not in {network.dtype}, such as {others[0]}")
+    return model
 
 
 @contextmanager

@@ -9,6 +9,7 @@ from benchmarks.engine_flops import (
     Shape,
     clip_flops,
     head_flops,
+    prefix_flops,
     projector_flops,
     tokens_flops,
     utilisation,
@@ -42,10 +43,17 @@ def test_lora_adds_two_thin_products_per_layer() -> None:
     assert tokens_flops(with_rank, 1, 0) - tokens_flops(SMALL, 1, 0) == 2 * 840
 
 
+def test_of_a_prefix_the_last_layer_makes_keys_and_values_only() -> None:
+    # three tokens: one whole layer 3 * 1344, seeing 1 + 2 + 3 tokens 2 * 2*6*8 = 192; k and v 2 * 2*3*8*4 = 384
+    assert prefix_flops(SMALL, 3) == 3 * 1344 + 192 + 384 == 4608
+    # rank 3: a layer 840 per token; k and v 2 * 2*3*(8 + 4) = 144 per token
+    assert prefix_flops(Shape(**{**SMALL.__dict__, "rank": 3}), 3) == 4608 + 3 * 840 + 3 * 144
+
+
 def test_a_clip_is_its_stages() -> None:
     found = clip_flops(SMALL, frames=2, patches=5, kept=3, prefix=7, adapters=[[(4, 1), (2, 3)], [(5, 2)]])
     assert found["vision"] == 2 * 10440
-    assert found["prefill"] == 2 * (672 + tokens_flops(SMALL, 7, 0))
+    assert found["prefill"] == 2 * (672 + prefix_flops(SMALL, 7))
     assert found["decode"] == (
         tokens_flops(SMALL, 4, 7) + tokens_flops(SMALL, 4, 7) + tokens_flops(SMALL, 6, 7)
         + head_flops(SMALL, 6)
