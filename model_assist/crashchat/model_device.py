@@ -1,11 +1,11 @@
 """Where and how a model runs: device, number format and attention, chosen with the reason."""
 
-import importlib.util
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
 import torch
+from transformers.utils.import_utils import is_flash_attn_2_available
 
 from model_assist.crashchat.errors import ModelLoadError
 
@@ -66,10 +66,10 @@ def _dtype(place: torch.device) -> tuple[torch.dtype, str]:
 def _attention(place: torch.device, dtype: torch.dtype) -> tuple[str, str]:
     if place.type != "cuda":
         return "sdpa", f"flash-attn needs CUDA, not {place.type}"
-    if importlib.util.find_spec("flash_attn") is None:
-        return "sdpa", "flash-attn is not installed"
+    if not is_flash_attn_2_available():  # FlashAttention 4 is a package of the same name, and no use here
+        return "sdpa", "flash-attn 2 is not installed"
     if torch.cuda.get_device_capability(place) < (8, 0):
         return "sdpa", "flash-attn needs an Ampere GPU or newer"
     if dtype not in (torch.bfloat16, torch.float16):
         return "sdpa", f"flash-attn has no {str(dtype).removeprefix('torch.')}"
-    return FLASH, "flash-attn is installed"
+    return FLASH, "flash-attn 2 is installed"

@@ -9,6 +9,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from model_assist.crashchat import model_device
 from model_assist.crashchat.errors import AdapterError, ModelLoadError, WrongArchitectureError
 from model_assist.crashchat.model import LoadedModel, add_adapter, choose_attention, load, load_base
 from model_assist.crashchat.model_device import choose
@@ -57,8 +58,7 @@ def test_attention_on_a_gpu_follows_what_it_can(
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capability)
-    find: Callable[[str], object] = lambda name: object() if installed else None  # noqa: E731
-    monkeypatch.setattr("importlib.util.find_spec", find)
+    monkeypatch.setattr(model_device, "is_flash_attn_2_available", lambda: installed)
     choice = choose("cuda:0", dtype)
     assert choice.attention == attention
     assert why in choice.why["attention"]
