@@ -93,8 +93,9 @@ def _within(
 def source_alone(records: Sequence[Record], sources: Sequence[str]) -> Scores:
     """What a guesser scores that sees nothing but a clip's source and says the source's commonest true label.
 
-    The commonest labels are counted on these very records, so this is an upper bound of such a guesser. A model's
-    recognition says something about seeing only as far as it is better than this.
+    The commonest labels are counted on these very records, so no such guesser has a higher accuracy; a tie is
+    guessed "no". Precision, recall and F1 are this guesser's and no bound: one that says "yes" everywhere has recall
+    1, and can have the better F1. A model's accuracy says something about seeing only as far as it is above this one.
     """
     truths = [
         (sources[place], str(record[CRASH_RECOGNITION].truth["label"]))
