@@ -164,8 +164,10 @@ def _locked(path: Path) -> Iterator[None]:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise ConversionError(path, "another conversion to this place is running") from None
-        yield
-        path.unlink(missing_ok=True)
+        try:
+            yield
+        finally:  # before the lock goes: afterwards the file may be another process's
+            path.unlink(missing_ok=True)
     finally:
         os.close(lock)
 
