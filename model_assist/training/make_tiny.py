@@ -66,7 +66,7 @@ VALIDATION_SEED: Final = 31337
 
 VISION: Final = Stage("vision", steps=1000, lr=2e-3, span=1800, cool=300, check_every=100)
 LANGUAGE: Final = Stage(
-    "language", steps=1000, lr=2e-3, span=4000, cool=400, accumulation=4, warmup=100, check_every=200
+    "language", steps=2600, lr=2e-3, span=4000, cool=600, accumulation=4, warmup=100, check_every=200
 )
 
 
@@ -77,7 +77,7 @@ class Plan:
     vision: Stage = VISION
     language: Stage = LANGUAGE
     vision_shards: int = 72
-    shards: int = 102
+    shards: int = 168
     shard_clips: int = SHARD
     adapter_clips: int = 96
     adapter_steps: int = 24
@@ -95,7 +95,7 @@ def make_tiny(
     TrainingError and CrashChatError.
     """
     plan = plan or Plan()
-    work.mkdir(parents=True, exist_ok=True)
+    claim_folder(work, seed)
     with one_thread(), FrameReader() as reader:
         network, tokenizer = untrained(seed, plan)
         train_vision(network, work, seed, plan, until=0 if now else None)
@@ -106,6 +106,17 @@ def make_tiny(
         found = judge(work / "model", plan, reader)
     ship(work, out, seed, plan, found)
     return found
+
+
+def claim_folder(work: Path, seed: int) -> None:
+    """Keep a work folder to one seed: another's checkpoints would ship under this one's name.  Raises TrainingError."""
+    work.mkdir(parents=True, exist_ok=True)
+    note = work / "seed"
+    if not note.exists():
+        note.write_text(f"{seed}\n", encoding="utf-8")
+    held = note.read_text(encoding="utf-8").strip()
+    if held != str(seed):
+        raise TrainingError(f"{work} holds the work of seed {held}; name another folder with --work")
 
 
 def untrained(seed: int, plan: Plan) -> tuple[Any, Any]:

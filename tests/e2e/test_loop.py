@@ -153,15 +153,20 @@ def test_exactly_the_reviewers_changes_come_back(loop: Loop, folder: Path) -> No
         task["id"]: loop.case(task["data"]["case_id"])["answers"] for task in (edited, deleted, skipped)
     }
 
-    # First the truth, so that there is a span to move; then two changes on top of it.
+    # First the truth, so that there is a span to move; then two changes on top of it. Its end keeps off the draft's
+    # frame: there the draft's exact time, which may lie between two frames, would be kept.
     regions = truth_regions(edited["data"], manifest)
-    annotation = reviewer.submit(edited["id"], regions, reviewer.draft(edited["id"])[1])
+    drafted, prediction, _ = reviewer.draft(edited["id"])
+    ends = {r["value"]["ranges"][0]["end"] for r in drafted if r["from_name"] == "segments"}
+    moved = region(regions, "segments", "Crash")["value"]["ranges"][0]
+    while ends & {moved["end"], moved["end"] - 2}:
+        moved["end"] -= 1
+    annotation = reviewer.submit(edited["id"], regions, prediction)
     case_id = edited["data"]["case_id"]
     loop.client.wait_until(
         "the first submission", lambda: loop.case(case_id)["status"] == "submitted", timeout_s=60
     )
     first = said_by_people(loop.case(case_id))
-    moved = region(regions, "segments", "Crash")["value"]["ranges"][0]
     moved["end"] -= 2
     region(regions, "description")["value"]["text"] = ["car hits the kerb."]
     reviewer.update(annotation, regions)

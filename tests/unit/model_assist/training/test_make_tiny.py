@@ -11,11 +11,13 @@ from safetensors.torch import load_file
 from model_assist.crashchat.frames import FrameReader
 from model_assist.crashchat.model import load
 from model_assist.crashchat.tiny import TINY_SETTINGS, TinyShape
+from model_assist.training.finetune import TrainingError
 from model_assist.training.make_tiny import (
     LANGUAGE,
     MANIFEST,
     VISION,
     Plan,
+    claim_folder,
     digest,
     main,
     make_tiny,
@@ -131,3 +133,10 @@ def test_an_unusable_folder_is_said_aloud(tmp_path: Path) -> None:
     (tmp_path / "work").write_text("a file")
     with pytest.raises(FileExistsError):
         main(["--work", str(tmp_path / "work"), "--out", str(tmp_path / "out")])
+
+
+def test_a_work_folder_keeps_to_its_seed(tmp_path: Path) -> None:
+    claim_folder(tmp_path, 0)
+    claim_folder(tmp_path, 0)
+    with pytest.raises(TrainingError, match="holds the work of seed 0"):
+        make_tiny(tmp_path, tmp_path / "model", seed=1, plan=SMALL)

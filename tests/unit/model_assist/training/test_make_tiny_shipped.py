@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from statistics import correlation
 from typing import Any
 
 import pytest
@@ -13,8 +14,8 @@ from model_assist.training.make_tiny_check import Seen, ask, drawn, open_engine,
 
 LARGEST_BYTES = 10_000_000
 CLIPS, SEED = 18, 20_260_731
-FLOOR = {"f1": 0.7, "span_miou": 0.25, "description": 0.6}
-"""Clearly below what docs/tiny-model.md measures on 200 clips, and above what looking at nothing gives there."""
+FLOOR = {"f1": 0.72, "span_miou": 0.3, "description": 0.6}
+"""Clearly below what docs/tiny-model.md measures on 200 clips.  One span for all passes here, but not the next test."""
 
 REPOSITORY = SHIPPED.parents[1]
 
@@ -59,6 +60,16 @@ def test_it_answers_unseen_clips_as_well_as_claimed(answered: list[Seen]) -> Non
     assert found["crashes"] >= 6
     for name, floor in FLOOR.items():
         assert found[name] >= floor, (name, found)
+
+
+def test_its_times_follow_the_clip(answered: list[Seen]) -> None:
+    spans = [
+        (s.truth["crash_localization"]["start_us"], s.said["crash_localization"]["start_us"])
+        for s in answered
+        if s.truth.get("crash_localization") and s.said.get("crash_localization")
+    ]
+    assert len(spans) >= 4
+    assert correlation(*zip(*spans, strict=True)) > 0.2  # of one span for every clip it is not defined
 
 
 def test_it_tells_clips_apart(answered: list[Seen]) -> None:
