@@ -1,7 +1,6 @@
 """The page of a case in a real browser: frames that are exactly the frames asked for, keys, decisions."""
 
 import pytest
-from django.urls import Resolver404, resolve
 from playwright.sync_api import Page, expect
 
 from annotations.cases.models import Case, CaseStatus
@@ -35,10 +34,6 @@ READ_PICTURE = f"""video => {{
 @pytest.fixture
 def case(clip: Media) -> Case:
     """Submitted, with a span from frame 30 to 60 and a cue at frame 15."""
-    try:
-        resolve("/api/videos/1/proxy")
-    except Resolver404:
-        pytest.skip("no address serves proxies yet")
     return factories.make_case(CaseStatus.SUBMITTED, said=SAID, video=factories.make_video(media=clip))
 
 

@@ -6,7 +6,6 @@ from typing import Any
 import pytest
 
 from annotations.cases.intake import run_import
-from annotations.corpora.importers.formats import FORMATS
 from annotations.corpora.models import Corpus
 from annotations.corpora.services import begin_import
 from annotations.corpus_audit.auditing import audit_corpus
@@ -54,7 +53,6 @@ def test_crashchat_val() -> None:
     assert finding(report, "media_missing")["count"] == 1838
 
 
-@pytest.mark.skipif("dota" not in FORMATS, reason="the DoTA format is not listed yet")
 def test_dota() -> None:
     report = audited("dota", shared("data", "annotations", "dota")).report
     leak = finding(report, "recording_straddles_splits", "published: val and train")
