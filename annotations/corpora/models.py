@@ -11,6 +11,13 @@ from annotations.corpora.media.timemap import TimeMap
 from annotations.corpora.search import words_index
 
 
+class Access(models.TextChoices):
+    """Who may enter a corpus. Stored in the database: never rename one without a migration."""
+
+    EVERYONE = "everyone", "everyone who signs in, each with their own role"
+    MEMBERS = "members", "members only, each with the role they have here"
+
+
 class Corpus(models.Model):
     """Clips from one origin, with licence and terms."""
 
@@ -20,12 +27,18 @@ class Corpus(models.Model):
     column_mapping = models.JSONField(
         default=dict, help_text="how the columns of its tables are read, kept from import to import"
     )
+    access = models.CharField(max_length=10, choices=Access, default=Access.EVERYONE)
     created_at = models.DateTimeField(auto_now_add=True)
     created_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, null=True)
 
     class Meta:
         ordering = ["name"]
         verbose_name_plural = "corpora"
+        constraints = [
+            models.CheckConstraint(
+                condition=models.Q(access__in=[a.value for a in Access]), name="corpus_access_known"
+            )
+        ]
 
     def __str__(self) -> str:
         return self.name

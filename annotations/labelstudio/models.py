@@ -8,7 +8,7 @@ from django.db.models import Count, Q
 
 from annotations.cases.models import Case, Guideline
 from annotations.corpora.models import Corpus
-from annotations.reviews.models import Review
+from annotations.reviews.models import Assignment, Review
 from crashdesk.api.errors import Problem
 
 
@@ -23,10 +23,13 @@ class LabelStudioProjectQuerySet(models.QuerySet["LabelStudioProject"]):
 
 
 class LabelStudioProject(models.Model):
-    """The Label Studio project that shows one corpus under one guideline."""
+    """A Label Studio project that shows one corpus, or a part of it, under one guideline."""
 
     corpus = models.ForeignKey(Corpus, on_delete=models.PROTECT, related_name="labelstudio_projects")
     guideline = models.ForeignKey(Guideline, on_delete=models.PROTECT)
+    part = models.PositiveIntegerField(
+        default=1, help_text="Label Studio slows down with size, so that a corpus may need several projects"
+    )
     project_id = models.PositiveIntegerField(
         unique=True, null=True, help_text="empty: gone from Label Studio, made again by the next push"
     )
@@ -43,7 +46,7 @@ class LabelStudioProject(models.Model):
     class Meta:
         ordering = ["id"]
         constraints = [
-            models.UniqueConstraint(fields=["corpus", "guideline"], name="labelstudio_project_once")
+            models.UniqueConstraint(fields=["corpus", "guideline", "part"], name="labelstudio_part_once")
         ]
 
     def __str__(self) -> str:
@@ -65,10 +68,17 @@ class LabelStudioProject(models.Model):
 
 
 class LabelStudioTask(models.Model):
-    """The Label Studio task that shows one case."""
+    """A Label Studio task that shows one case.
+
+    The task without an assignment is the case's own. Whoever must see nothing of it (a second blind annotator, a
+    gold case) gets a task for their assignment alone.
+    """
 
     project = models.ForeignKey(LabelStudioProject, on_delete=models.CASCADE, related_name="tasks")
-    case = models.OneToOneField(Case, on_delete=models.PROTECT, related_name="labelstudio_task")
+    case = models.ForeignKey(Case, on_delete=models.PROTECT, related_name="labelstudio_tasks")
+    assignment = models.OneToOneField(
+        Assignment, on_delete=models.PROTECT, null=True, related_name="labelstudio_task"
+    )
     task_id = models.PositiveIntegerField(null=True, help_text="empty while the push is under way")
     fps_num = models.PositiveBigIntegerField(
         help_text="frame rate of the proxy, numerator: converts frames exactly"
@@ -89,7 +99,10 @@ class LabelStudioTask(models.Model):
                 fields=["project", "task_id"],
                 condition=Q(task_id__isnull=False),
                 name="labelstudio_task_once",
-            )
+            ),
+            models.UniqueConstraint(
+                fields=["case"], condition=Q(assignment__isnull=True), name="labelstudio_task_of_case_once"
+            ),
         ]
 
     def __str__(self) -> str:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from annotations.quality.measures import Chance, Compared, Measure
-from annotations.quality.statistics import alpha, bootstrap
+from annotations.statistics import alpha, bootstrap
 
 Floats = NDArray[np.float64]
 Indices = NDArray[np.intp]

@@ -10,8 +10,8 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from annotations.quality.statistics import alpha, texts, times
-from annotations.quality.statistics.kappa import cohen
+from annotations.statistics import alpha, texts, times
+from annotations.statistics.kappa import cohen
 
 Floats = NDArray[np.float64]
 Indices = NDArray[np.intp]

@@ -1,10 +1,164 @@
-"""One person's pass over one case."""
+"""Who is asked to look at a case, under which plan, and what came of it."""
 
 from django.conf import settings
+from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.db.models import Q
 
+from annotations.cases.kinds import Kind
 from annotations.cases.models import Answer, Case
+from annotations.corpora.models import Corpus
+
+_SHARE = (MinValueValidator(0.0), MaxValueValidator(1.0))
+
+
+class Strategy(models.TextChoices):
+    """How cases find their people. Stored in the database: never rename one without a migration."""
+
+    PULL = "pull", "people take the next case themselves"
+    ROUND_ROBIN = "round_robin", "in turn"
+    SKILL_AND_LOAD = "skill_and_load", "the best free person first"
+
+
+class ReviewPlan(models.Model):
+    """How a corpus is reviewed. Never changed: a change is a new version, and cases keep the one they were drawn under.
+
+    Shares are 0 to 1, each drawn by its own seed (annotations.reviews.draws).
+    """
+
+    corpus = models.ForeignKey(Corpus, on_delete=models.PROTECT, related_name="review_plans")
+    version = models.PositiveIntegerField()
+    strategy = models.CharField(max_length=20, choices=Strategy, default=Strategy.PULL)
+    reservation_minutes = models.PositiveIntegerField(
+        default=120, help_text="after this long without a submission a taken case goes to somebody else"
+    )
+    blind_share = models.FloatField(default=0.0, validators=_SHARE, help_text="cases shown without a draft")
+    blind_seed = models.BigIntegerField(default=0)
+    double_share = models.FloatField(default=0.0, validators=_SHARE, help_text="cases answered by two people")
+    double_seed = models.BigIntegerField(default=0)
+    second_share = models.FloatField(
+        default=0.0, validators=_SHARE, help_text="cases that another person must look over before approval"
+    )
+    second_seed = models.BigIntegerField(default=0)
+    thresholds = models.JSONField(
+        default=dict, help_text="kind to the least agreement, 0 to 1, below which two answers are disputed"
+    )
+    gold_entrance = models.PositiveIntegerField(
+        default=0, help_text="gold cases to be answered before any other"
+    )
+    gold_share = models.FloatField(default=0.0, validators=_SHARE, help_text="gold cases among those taken")
+    gold_limit = models.FloatField(
+        default=0.0, validators=_SHARE, help_text="people whose mean gold score falls below are paused"
+    )
+    gold_window = models.PositiveIntegerField(default=10, help_text="over so many of their last gold cases")
+    created_at = models.DateTimeField(auto_now_add=True)
+    created_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, null=True)
+
+    class Meta:
+        ordering = ["corpus", "-version"]
+        constraints = [models.UniqueConstraint(fields=["corpus", "version"], name="review_plan_version_once")]
+
+    def __str__(self) -> str:
+        return f"review plan {self.version} of corpus {self.corpus_id}"
+
+
+class CaseDraw(models.Model):
+    """What chance decided for a case, once and for good, under the plan of that moment."""
+
+    case = models.OneToOneField(Case, on_delete=models.PROTECT, related_name="draw")
+    plan = models.ForeignKey(ReviewPlan, on_delete=models.PROTECT, related_name="draws")
+    blind = models.BooleanField(help_text="the control arm: nobody sees a draft")
+    double = models.BooleanField(help_text="two people answer, blind to each other")
+    second = models.BooleanField(help_text="another person looks it over before approval")
+    drawn_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ["id"]
+
+    def __str__(self) -> str:
+        return f"draw of case {self.case_id}"
+
+
+class Purpose(models.TextChoices):
+    """What somebody is asked to do. Stored in the database: never rename one without a migration."""
+
+    ANNOTATE = "annotate", "answer the case"
+    DOUBLE = "double", "answer the case as a second person, blind to the first"
+    SECOND = "second", "look over what somebody else submitted"
+    ADJUDICATE = "adjudicate", "decide between two answers"
+    GOLD = "gold", "answer a case whose answers are known"
+
+
+class AssignmentState(models.TextChoices):
+    """Stored in the database: never rename one without a migration."""
+
+    OPEN = "open"
+    DONE = "done"
+    RELEASED = "released"
+    EXPIRED = "expired"
+
+
+class Way(models.TextChoices):
+    """How somebody came by an assignment. Stored in the database: never rename one without a migration."""
+
+    MANUAL = "manual"
+    ROUND_ROBIN = "round_robin"
+    SKILL_AND_LOAD = "skill_and_load"
+    TAKEN = "taken"
+    RETURNED = "returned"
+
+
+class Assignment(models.Model):
+    """One person is asked for one pass over one case.
+
+    While it is open the case is reserved for them. `expires_at` empty: until they submit or somebody releases it.
+    """
+
+    case = models.ForeignKey(Case, on_delete=models.PROTECT, related_name="assignments")
+    person = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="assignments")
+    purpose = models.CharField(max_length=12, choices=Purpose)
+    state = models.CharField(max_length=10, choices=AssignmentState, default=AssignmentState.OPEN)
+    way = models.CharField(max_length=20, choices=Way)
+    assigned_at = models.DateTimeField(auto_now_add=True)
+    assigned_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.PROTECT, null=True, related_name="+"
+    )
+    opened_at = models.DateTimeField(null=True, help_text="when the person first opened it")
+    expires_at = models.DateTimeField(null=True)
+    closed_at = models.DateTimeField(null=True)
+
+    class Meta:
+        ordering = ["id"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["case", "purpose"],
+                condition=Q(state="open") & ~Q(purpose="gold"),
+                name="assignment_open_once",
+            ),
+            models.UniqueConstraint(
+                fields=["case", "person"],
+                condition=Q(state__in=["open", "done"], purpose="gold"),
+                name="gold_assignment_once_per_person",
+            ),
+            models.UniqueConstraint(
+                fields=["case", "person"],
+                condition=Q(state="open"),
+                name="assignment_open_once_per_person",
+            ),
+            models.CheckConstraint(
+                condition=Q(state="open", closed_at__isnull=True)
+                | ~Q(state="open") & Q(closed_at__isnull=False),
+                name="assignment_closed_with_its_time",
+            ),
+        ]
+        indexes = [
+            models.Index(fields=["person", "state", "id"]),
+            models.Index(fields=["case", "state"]),
+            models.Index("expires_at", condition=Q(state="open"), name="assignment_by_expiry"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.purpose} of case {self.case_id} by user {self.person_id}"
 
 
 class ReviewOutcome(models.TextChoices):
@@ -21,6 +175,13 @@ class Review(models.Model):
 
     case = models.ForeignKey(Case, on_delete=models.PROTECT, related_name="reviews")
     reviewer = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="reviews")
+    assignment = models.OneToOneField(
+        "Assignment",
+        on_delete=models.PROTECT,
+        null=True,
+        related_name="review",
+        help_text="empty: nobody was asked, the person came by themselves",
+    )
     outcome = models.CharField(max_length=10, choices=ReviewOutcome, default=ReviewOutcome.OPEN)
     origin = models.CharField(max_length=120, unique=True, help_text="e.g. labelstudio:annotation:17")
     lead_seconds = models.FloatField(null=True, help_text="as the review tool reports it, idle time included")
@@ -48,3 +209,33 @@ class Review(models.Model):
 
     def __str__(self) -> str:
         return f"review {self.pk} of case {self.case_id}"
+
+
+class ChangeKind(models.TextChoices):
+    """What became of a draft in a review. Stored in the database: never rename one without a migration."""
+
+    ACCEPTED = "accepted"
+    EDITED = "edited"
+    REWRITTEN = "rewritten"
+    REMOVED = "removed"
+    ADDED = "added"
+
+
+class AnswerChange(models.Model):
+    """How one answer of a review differs from the draft that was shown, in one kind."""
+
+    review = models.ForeignKey(Review, on_delete=models.CASCADE, related_name="changes")
+    kind = models.CharField(max_length=30, choices=Kind)
+    change = models.CharField(max_length=10, choices=ChangeKind)
+    distance = models.FloatField(
+        help_text="0 the same, 1 nothing in common: texts by edit distance, spans by 1 - tIoU, instants by seconds"
+    )
+    start_shift_us = models.BigIntegerField(null=True, help_text="person minus draft")
+    end_shift_us = models.BigIntegerField(null=True, help_text="person minus draft")
+
+    class Meta:
+        ordering = ["id"]
+        constraints = [models.UniqueConstraint(fields=["review", "kind"], name="answer_change_once")]
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.change} in review {self.review_id}"

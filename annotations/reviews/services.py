@@ -1,6 +1,7 @@
 """Writing down what people said: submitted, skipped and withdrawn reviews. Answers are only ever added."""
 
 from collections.abc import Iterable, Mapping
+from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
@@ -11,7 +12,8 @@ from annotations.cases.models import Answer, AuthorKind, Case, CaseStatus
 from annotations.cases.rules import Said
 from annotations.cases.services import add_person_answer
 from annotations.cases.workflow import move
-from annotations.reviews.models import Review, ReviewOutcome
+from annotations.reviews.changes import Change
+from annotations.reviews.models import AnswerChange, Assignment, Review, ReviewOutcome
 from crashdesk.accounts.models import User
 from crashdesk.audit.services import record
 
@@ -42,6 +44,8 @@ def record_submission(
     revision: str,
     problems: Iterable[dict[str, Any]] = (),
     submitted_at: datetime | None = None,
+    assignment: Assignment | None = None,
+    changes: Mapping[str, Change] | None = None,
 ) -> Review:
     """Write one person's pass over a case, or its newer revision, and bring the case to `submitted`.
 
@@ -49,6 +53,7 @@ def record_submission(
     the review's answer. `origin` names the pass (one Review each), `origin@revision` its content: calling again
     with both the same adds nothing. A newer revision adds answers and leaves the earlier ones in the history.
     `problems` ({code, kind, message}) are parts that could not be read; they block approval.
+    `changes`: by kind, what became of the drafts that were shown (annotations.reviews.changes).
     A case that is approved, excluded or being predicted keeps its status, with an audit row that says so.
     Raises Problem when an answer does not have its kind's shape; nothing is written then.
     """
@@ -74,7 +79,12 @@ def record_submission(
     review.answers.set(chosen)
     review.outcome, review.submitted_at, review.withdrawn_at = ReviewOutcome.SUBMITTED, when, None
     review.lead_seconds, review.problems = lead_seconds, list(problems)
+    review.assignment = assignment or review.assignment
     review.save()
+    review.changes.all().delete()
+    AnswerChange.objects.bulk_create(
+        AnswerChange(review=review, kind=kind, **asdict(change)) for kind, change in (changes or {}).items()
+    )
     written = sorted(answer.kind for answer in chosen if answer.author_kind == AuthorKind.PERSON)
     record(
         actor=reviewer, verb="review.submitted", subject=review,

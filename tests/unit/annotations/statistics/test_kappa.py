@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from annotations.quality.statistics.kappa import cohen
+from annotations.statistics.kappa import cohen
 
 
 def test_worked_examples() -> None:

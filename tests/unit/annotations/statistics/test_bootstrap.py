@@ -5,9 +5,9 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from annotations.quality.statistics import bootstrap
-from annotations.quality.statistics.alpha import of_label_counts
-from annotations.quality.statistics.kappa import cohen
+from annotations.statistics import bootstrap
+from annotations.statistics.alpha import of_label_counts
+from annotations.statistics.kappa import cohen
 
 REPEATS = 400
 # 0.95 give or take 3 standard deviations of a share of 400

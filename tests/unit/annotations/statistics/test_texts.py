@@ -1,7 +1,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from annotations.quality.statistics.texts import edit_distance, normalised_edit_distance, token_f1, words_of
+from annotations.statistics.texts import edit_distance, normalised_edit_distance, token_f1, words_of
 
 
 def test_case_punctuation_and_white_space_never_count() -> None:

@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from annotations.quality.statistics import alpha
-from annotations.quality.statistics.alpha import krippendorff
-from annotations.quality.statistics.times import overlap_distance
+from annotations.statistics import alpha
+from annotations.statistics.alpha import krippendorff
+from annotations.statistics.times import overlap_distance
 
 
 def table(*observers: str) -> tuple[np.ndarray, np.ndarray]:

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from annotations.quality.statistics.times import overlap, overlap_distance, shift_seconds, within
+from annotations.statistics.times import overlap, overlap_distance, shift_seconds, within
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,1 @@
+"""What reviewing costs: active time, what was changed, and what the draft saves against the control arm."""

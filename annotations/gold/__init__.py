@@ -1,0 +1,1 @@
+"""Cases whose answers are known, to measure people: entrance test, hidden repeats, scores, pauses."""
