@@ -6,12 +6,12 @@
 from typing import Final
 
 _REVIEWER: Final = "anyone signed-in view review"
-_LEAD: Final = "approve exclude import predict sync select freeze export cancel"
+_LEAD: Final = "adjudicate assign manage_members audit_log approve exclude import predict sync select freeze export cancel"
 
 ROLES: Final = {
     "anonymous": "anyone",
     "annotator": _REVIEWER,
-    "reviewer": f"{_REVIEWER} approve exclude",
+    "reviewer": f"{_REVIEWER} adjudicate approve exclude",
     "lead": f"{_REVIEWER} {_LEAD}",
     "engineer": "anyone signed-in view import predict sync select freeze export cancel train promote",
     "admin": f"{_REVIEWER} {_LEAD} train promote",
