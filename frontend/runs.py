@@ -176,23 +176,23 @@ def lasting(seconds: float | None) -> str:
     return f"{whole} s"
 
 
-def body_of(query: QueryDict) -> dict[str, object]:
+def body_of(form: QueryDict) -> dict[str, object]:
     """The start form's fields as the body that the API takes; empty ones are left out."""
-    texts = {name: str(query.get(name, "")).strip() for name in query}
+    texts = {name: str(form.get(name, "")).strip() for name in form}
     narrowing = ("source", "recording", "split", "search", "max_rank", "answers")
     filters: dict[str, object] = {name: texts[name] for name in narrowing if texts.get(name)}
-    if query.getlist("status"):
-        filters["status"] = query.getlist("status")
+    if form.getlist("status"):
+        filters["status"] = form.getlist("status")
     named_once = ("corpus", "guideline", "model_version", "limit")
     body: dict[str, object] = {name: texts[name] for name in named_once if texts.get(name)}
-    body["kinds"] = query.getlist("kinds")
-    body["priority"] = query.get("priority") or Priority.NORMAL.value
+    body["kinds"] = form.getlist("kinds")
+    body["priority"] = form.get("priority") or Priority.NORMAL.value
     if filters:
         body["filters"] = filters
     named = texts.get("case_ids", "").replace(",", " ").replace("#", " ").split()
     if named:
         body["case_ids"] = named
-    if query.get("again"):
+    if form.get("again"):
         body["again"] = True
     return body
 

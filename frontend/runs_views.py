@@ -6,7 +6,7 @@ from django.contrib.auth.decorators import login_required
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
 from django.views.decorators.csrf import ensure_csrf_cookie
-from django.views.decorators.http import require_safe
+from django.views.decorators.http import require_POST, require_safe
 from rest_framework.exceptions import ValidationError
 
 from annotations.cases.kinds import Kind
@@ -68,12 +68,12 @@ def start_form(request: HttpRequest) -> HttpResponse:
     return page(request, "frontend/runs/start.html", context, needs=Action.PREDICT)
 
 
-@require_safe
+@require_POST  # a list of many cases is too long for an address
 @login_required
 def start_preview(request: HttpRequest) -> HttpResponse:
-    """The dry run of what the form says, and the request that would start it."""
+    """The dry run of what the form says, and the request that would start it. Changes nothing."""
     check(request, Action.PREDICT)
-    body = runs.body_of(request.GET)
+    body = runs.body_of(request.POST)
     context: dict[str, Any] = {"body": body}
     try:
         context["found"] = estimate(wish_of(body))

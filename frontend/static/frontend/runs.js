@@ -1,6 +1,6 @@
 // @ts-check
 /** The page that starts a prediction run: a dry run that follows the form, and the start itself. */
-import { post, showError } from "./api.js";
+import { csrf, post, showError } from "./api.js";
 
 const PAUSE_MS = 350;
 const form = /** @type {HTMLFormElement} */ (document.querySelector("[data-run]"));
@@ -10,17 +10,22 @@ const submit = /** @type {HTMLButtonElement} */ (form.querySelector("[type=submi
 const trial = /** @type {HTMLButtonElement} */ (form.querySelector("[data-trial]"));
 const limit = /** @type {HTMLInputElement} */ (form.querySelector("[data-limit]"));
 
-const query = () => new URLSearchParams(/** @type {any} */ (new FormData(form))).toString();
+const filled = () => new URLSearchParams(/** @type {any} */ (new FormData(form))).toString();
 
 let asked = 0;
 let shown = "";
 /** Show the dry run of what the form says now; a later question makes an earlier answer void. */
 async function preview() {
   const mine = ++asked;
-  const wanted = query();
+  const wanted = filled();
   place.setAttribute("aria-busy", "true");
   submit.disabled = true;
-  const response = await fetch(`${form.dataset.previewUrl}?${wanted}`, { credentials: "same-origin" });
+  const response = await fetch(form.dataset.previewUrl ?? "", {
+    method: "POST",
+    credentials: "same-origin",
+    headers: { "Content-Type": "application/x-www-form-urlencoded", "X-CSRFToken": csrf() },
+    body: wanted,
+  });
   if (response.redirected || !response.ok) throw new Error(`The server answered ${response.status} ${response.statusText}.`);
   const page = new DOMParser().parseFromString(await response.text(), "text/html");
   if (mine !== asked) return;
@@ -61,7 +66,7 @@ form.addEventListener("submit", async (event) => {
   showError(refusal, null);
   try {
     clearTimeout(timer);
-    if (shown !== query()) await preview();
+    if (shown !== filled()) await preview();
     const body = document.querySelector("#run-body")?.textContent;
     if (!body) return;
     submit.disabled = true;

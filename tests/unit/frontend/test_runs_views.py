@@ -29,6 +29,13 @@ def get(client: Client, user: User, address: str, status: int = 200, **query: An
     return " ".join(response.content.decode().split())
 
 
+def preview(client: Client, user: User, status: int = 200, **form: Any) -> str:
+    client.force_login(user)
+    response = client.post("/runs/new/preview", form)
+    assert response.status_code == status
+    return " ".join(response.content.decode().split())
+
+
 def offered(text: str) -> set[str]:
     """What the buttons that show would do."""
     return {name for name in ("pause", "resume", "cancel", "retry") if f'data-when="{name}">' in text}
@@ -42,8 +49,8 @@ def test_everybody_looks_and_those_who_may_start(
     for user, status in ((lead, 200), (engineer, 200), (annotator, 403), (reviewer, 403)):
         for address in ("/runs", f"/runs/{run.pk}", f"/runs/{run.pk}/progress"):
             get(client, user, address)
-        for address in ("/runs/new", "/runs/new/preview"):
-            get(client, user, address, status)
+        get(client, user, "/runs/new", status)
+        preview(client, user, status)
     text = get(client, annotator, f"/runs/{run.pk}")
     assert offered(text) == set()
     assert "Start a run" not in get(client, annotator, "/runs")
@@ -85,7 +92,7 @@ def test_the_preview_is_the_dry_run_and_the_request(client: Client, lead: User) 
         "kinds": "crash_localization",
         "limit": 1,
     }
-    text = get(client, lead, "/runs/new/preview", **asked)
+    text = preview(client, lead, **asked)
     assert "<strong>1</strong> case to answer" in text
     assert "1 answered already, left out; 1 beyond the limit" in text
     assert "No run of this model version was measured yet. A trial of 1 case would tell" in text
@@ -115,10 +122,25 @@ def test_a_form_that_is_not_understood_says_where(
 ) -> None:
     run = factories.make_prediction_run(cases=1)
     form = {"corpus": run.corpus_id, "guideline": run.guideline_id, "kinds": "crash_recognition"}
-    text = get(client, lead, "/runs/new/preview", **{**form, **asked})
+    text = preview(client, lead, **{**form, **asked})
     assert said in text
     assert "run-body" not in text
     assert 'data-to-do="0"' in text
+
+
+def test_a_run_of_many_named_cases_is_previewed(client: Client, lead: User) -> None:
+    run = factories.make_prediction_run(cases=2)
+    ids = " ".join(str(pk) for pk in run.case_predictions.values_list("case_id", flat=True))
+    padded = ids + ",  " * 20_000
+    text = preview(
+        client,
+        lead,
+        corpus=run.corpus_id,
+        guideline=run.guideline_id,
+        kinds="crash_recognition",
+        case_ids=padded,
+    )
+    assert "<strong>2</strong> cases to answer" in text
 
 
 def test_the_list_says_how_far_each_run_is(
