@@ -20,13 +20,17 @@ EARLIER: Final = 10
 
 @dataclass(frozen=True)
 class Card:
-    """One kind: its newest calibration (None: there is none) with plots before and after, and earlier fits."""
+    """One kind: its newest calibration (None: there is none) with plots before and after, and earlier fits.
+
+    refused: why the last fit left this kind out; '' where it did not.
+    """
 
     kind: str
     calibration: Calibration | None
     plots: list[tuple[str, Mapping[str, Any], SafeString]]
     earlier: list[Calibration]
     notes: list[str]
+    refused: str
 
 
 def cards(model: ModelVersion) -> list[Card]:
@@ -35,18 +39,26 @@ def cards(model: ModelVersion) -> list[Card]:
     every = list(
         Calibration.objects.filter(model_version=model).defer("before", "after").select_related("created_by")
     )
-    return [_card(kind, current.get(kind), every) for kind in Kind.values]
+    refused = _refused(model)
+    return [_card(kind, current.get(kind), every, refused.get(kind, "")) for kind in Kind.values]
 
 
-def _card(kind: str, calibration: Calibration | None, every: Sequence[Calibration]) -> Card:
+def _refused(model: ModelVersion) -> dict[str, str]:
+    """What the last fit that fitted something left out, kind to reason."""
+    done = Job.objects.filter(kind=JOB, args__model_version=model.pk, state=JobState.DONE)
+    last = done.order_by("-id").first()
+    return dict(last.result["refused"]) if last is not None else {}
+
+
+def _card(kind: str, calibration: Calibration | None, every: Sequence[Calibration], refused: str) -> Card:
     if calibration is None:
-        return Card(kind, None, [], [], [])
+        return Card(kind, None, [], [], [], refused)
     plots = [
         (title, report, reliability(report["bins"], words=_words(title, report)))
         for title, report in (("As recorded", calibration.before), ("Calibrated", calibration.after))
     ]
     earlier = [row for row in every if row.kind == kind and row.pk != calibration.pk][:EARLIER]
-    return Card(kind, calibration, plots, earlier, _notes(calibration))
+    return Card(kind, calibration, plots, earlier, _notes(calibration), refused)
 
 
 def _notes(calibration: Calibration) -> list[str]:

@@ -95,6 +95,16 @@ def one_bin(**values: Any) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def test_kinds_that_a_fit_left_out_say_why(client: Client, model: ModelVersion, lead: User) -> None:
+    reviewed(model, 120, lead, blind=1.0)
+    enqueue_fit(model_version=model, kinds=[Kind.CRASH_RECOGNITION, Kind.CAUSAL_REASONING], by=lead)
+    job = claim_next("data")
+    assert job is not None
+    perform(job)
+    page = shown(client, lead, model)
+    assert page.count("The last fit left this out: causal_reasoning:") == 1
+
+
 def test_the_plot_places_and_tells_every_bin() -> None:
     drawn = ElementTree.fromstring(reliability([one_bin()], words='confidence & "truth"'))
     assert drawn.attrib["aria-label"] == 'confidence & "truth"'
