@@ -1,6 +1,6 @@
 """`make bench-engine`: six answers per clip the plain way and the engine's ways, alternating in one run.
 
-python -m benchmarks engine [--rounds 3] [--lengths 24 48 96] [--clips 4] [--tokens 2400] [--adapters 1 2] [--cpu]
+python -m benchmarks engine [--rounds 2] [--lengths 24 48 96] [--clips 4] [--tokens 2400] [--adapters 1 2] [--cpu]
 
 Ways, all answering the same questions about the same files with the same weights:
 naive    one transformers generate() per question: decode, vision tower, projector and prompt every time
@@ -296,7 +296,7 @@ def on_cpu(arguments: argparse.Namespace) -> None:
 def main(arguments: Sequence[str]) -> None:
     """Command line."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks engine", description="measure the engine")
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument(
         "--lengths", type=int, nargs="+", default=[24, 48, 96], help="sampled frames per clip"
     )
