@@ -27,7 +27,9 @@ class Corpus(models.Model):
     column_mapping = models.JSONField(
         default=dict, help_text="how the columns of its tables are read, kept from import to import"
     )
-    access = models.CharField(max_length=10, choices=Access, default=Access.EVERYONE)
+    access = models.CharField(
+        max_length=10, choices=Access, default=Access.EVERYONE, db_default=Access.EVERYONE
+    )
     created_at = models.DateTimeField(auto_now_add=True)
     created_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, null=True)
 

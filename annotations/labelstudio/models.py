@@ -28,7 +28,9 @@ class LabelStudioProject(models.Model):
     corpus = models.ForeignKey(Corpus, on_delete=models.PROTECT, related_name="labelstudio_projects")
     guideline = models.ForeignKey(Guideline, on_delete=models.PROTECT)
     part = models.PositiveIntegerField(
-        default=1, help_text="Label Studio slows down with size, so that a corpus may need several projects"
+        default=1,
+        db_default=1,
+        help_text="Label Studio slows down with size, so that a corpus may need several projects",
     )
     project_id = models.PositiveIntegerField(
         unique=True, null=True, help_text="empty: gone from Label Studio, made again by the next push"

@@ -19,6 +19,7 @@ class Migration(migrations.Migration):
                     ("everyone", "everyone who signs in, each with their own role"),
                     ("members", "members only, each with the role they have here"),
                 ],
+                db_default="everyone",
                 default="everyone",
                 max_length=10,
             ),

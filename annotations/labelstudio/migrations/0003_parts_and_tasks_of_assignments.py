@@ -21,6 +21,7 @@ class Migration(migrations.Migration):
             model_name="labelstudioproject",
             name="part",
             field=models.PositiveIntegerField(
+                db_default=1,
                 default=1,
                 help_text="Label Studio slows down with size, so that a corpus may need several projects",
             ),
