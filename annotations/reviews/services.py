@@ -12,24 +12,13 @@ from annotations.cases.models import Answer, AuthorKind, Case, CaseStatus
 from annotations.cases.rules import Said
 from annotations.cases.services import add_person_answer
 from annotations.cases.workflow import move
-from annotations.reviews.changes import Change
+from annotations.reviews.changes import Change, says_the_same
 from annotations.reviews.models import AnswerChange, Assignment, Review, ReviewOutcome
 from crashdesk.accounts.models import User
 from crashdesk.audit.services import record
 
 AWAITS_PERSON = (CaseStatus.READY, CaseStatus.PREDICTED)
 SUBMITTABLE = (CaseStatus.IN_REVIEW, CaseStatus.RETURNED)
-
-
-def says_the_same(one: Said, other: Said) -> bool:
-    """Whether two answers of one kind say the same: equal values, texts compared without surrounding space."""
-    return one.state == other.state and _comparable(one.value) == _comparable(other.value)
-
-
-def _comparable(value: dict[str, Any] | None) -> dict[str, Any] | None:
-    if value is None:
-        return None
-    return {name: part.strip() if isinstance(part, str) else part for name, part in value.items()}
 
 
 @transaction.atomic

@@ -9,13 +9,13 @@ from annotations.cases.models import Answer, AuthorKind, Case, CaseStatus
 from annotations.cases.rules import Said
 from annotations.cases.services import drafts
 from annotations.cases.workflow import move
+from annotations.reviews.changes import says_the_same
 from annotations.reviews.decisions import return_case
 from annotations.reviews.models import Review, ReviewOutcome
 from annotations.reviews.services import (
     latest_submitted,
     record_skip,
     record_submission,
-    says_the_same,
     withdraw,
 )
 from crashdesk.accounts.models import User
