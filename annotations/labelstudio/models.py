@@ -41,6 +41,15 @@ class LabelStudioProject(models.Model):
     polled_until = models.DateTimeField(
         null=True, help_text="changes in Label Studio up to here have been pulled"
     )
+    check_due = models.BooleanField(
+        default=False,
+        db_default=False,
+        help_text="something happened after which polling alone is not enough",
+    )
+    checked_at = models.DateTimeField(null=True, help_text="when it was last reconciled")
+    check_report = models.JSONField(
+        default=dict, db_default={}, help_text="what that found: annotations/labelstudio/discrepancies.py"
+    )
     created_at = models.DateTimeField(auto_now_add=True)
 
     objects = LabelStudioProjectQuerySet.as_manager()
@@ -93,6 +102,10 @@ class LabelStudioTask(models.Model):
         null=True, help_text="review rank that Label Studio orders it by"
     )
     pushed_at = models.DateTimeField(null=True)
+    distrusted_until = models.DateTimeField(
+        null=True,
+        help_text="annotations saved up to then are not taken: the task or its form was not as we made it",
+    )
 
     class Meta:
         ordering = ["id"]
@@ -123,6 +136,9 @@ class LabelStudioAnnotation(models.Model):
     annotation_id = models.PositiveIntegerField()
     review = models.OneToOneField(Review, on_delete=models.PROTECT, related_name="labelstudio_annotation")
     content_hash = models.CharField(max_length=64)
+    result = models.JSONField(
+        null=True, help_text="its regions as they were taken in: our own copy, should Label Studio lose them"
+    )
     changed_at = models.DateTimeField(
         help_text="as Label Studio last reported it: a newer time is a new submission"
     )

@@ -102,7 +102,7 @@ def distance(kind: str, before: Mapping[str, Any], after: Mapping[str, Any]) -> 
         ]
         return float(overlap_distance(*spans)[0])
     if kind == Kind.PRE_CRASH_LOCALIZATION:
-        return min(1.0, abs(after["at_us"] - before["at_us"]) / MICROSECONDS)
+        return float(min(1.0, abs(after["at_us"] - before["at_us"]) / MICROSECONDS))
     return float(before != after)
 
 
