@@ -4,7 +4,7 @@ from fractions import Fraction
 
 from django.conf import settings
 from django.db import models
-from django.db.models import Count, Q
+from django.db.models import Count, Q, Value
 
 from annotations.cases.models import Case, Guideline
 from annotations.corpora.models import Corpus
@@ -22,6 +22,50 @@ class LabelStudioProjectQuerySet(models.QuerySet["LabelStudioProject"]):
         return self.annotate(task_count=Count("tasks", filter=Q(tasks__task_id__isnull=False)))
 
 
+class LabelStudioForm(models.Model):
+    """One version of the labelling form of a corpus under a guideline. Never changed: a change is a new version."""
+
+    corpus = models.ForeignKey(Corpus, on_delete=models.PROTECT, related_name="labelstudio_forms")
+    guideline = models.ForeignKey(Guideline, on_delete=models.PROTECT, related_name="labelstudio_forms")
+    version = models.PositiveIntegerField()
+    xml = models.TextField(help_text="as Label Studio gets it")
+    digest = models.CharField(max_length=64, help_text="SHA-256 of the XML")
+    wording = models.JSONField(default=dict, help_text="what is said otherwise than by default")
+    suggestions = models.JSONField(default=dict, help_text="text field to sentences offered, by frequency")
+    names = models.JSONField(
+        default=dict, help_text="labels and choices that may stand in a result, to what they mean"
+    )
+    instructions = models.TextField(blank=True, help_text="shown before labelling")
+    made_at = models.DateTimeField(auto_now_add=True)
+    made_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, null=True)
+
+    class Meta:
+        ordering = ["corpus", "guideline", "-version"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["corpus", "guideline", "version"], name="labelstudio_form_version_once"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"form {self.version} of corpus {self.corpus_id}"
+
+
+class LabelStudioToken(models.Model):
+    """CrashDesk's personal access token at one Label Studio, made by signing in once. As secret as a password."""
+
+    url = models.CharField(max_length=300)
+    email = models.CharField(max_length=254)
+    token = models.TextField(blank=True)
+    made_at = models.DateTimeField(auto_now=True)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["url", "email"], name="labelstudio_token_once")]
+
+    def __str__(self) -> str:
+        return f"token of {self.email} at {self.url}"
+
+
 class LabelStudioProject(models.Model):
     """A Label Studio project that shows one corpus, or a part of it, under one guideline."""
 
@@ -37,6 +81,13 @@ class LabelStudioProject(models.Model):
     )
     title = models.CharField(max_length=50)
     config_hash = models.CharField(max_length=64)
+    form = models.ForeignKey(
+        LabelStudioForm,
+        on_delete=models.PROTECT,
+        null=True,
+        related_name="projects",
+        help_text="what it shows",
+    )
     shown_model_version = models.CharField(max_length=100, blank=True)
     polled_until = models.DateTimeField(
         null=True, help_text="changes in Label Studio up to here have been pulled"
@@ -78,6 +129,11 @@ class LabelStudioProject(models.Model):
         )
 
 
+def external_id(case_id: int, assignment_id: int | None) -> str:
+    """case-<id>, or case-<id>-pass-<assignment id> for a task that is somebody's own."""
+    return f"case-{case_id}" if assignment_id is None else f"case-{case_id}-pass-{assignment_id}"
+
+
 class LabelStudioTask(models.Model):
     """A Label Studio task that shows one case.
 
@@ -91,6 +147,18 @@ class LabelStudioTask(models.Model):
         Assignment, on_delete=models.PROTECT, null=True, related_name="labelstudio_task"
     )
     task_id = models.PositiveIntegerField(null=True, help_text="empty while the push is under way")
+    sent_at = models.DateTimeField(
+        null=True, help_text="a push claimed it and may have sent it; without a task id nobody knows yet"
+    )
+    form = models.ForeignKey(
+        LabelStudioForm, on_delete=models.PROTECT, null=True, help_text="the version its draft was sent under"
+    )
+    versions = models.JSONField(
+        default=list,
+        db_default=Value([], models.JSONField()),
+        help_text="model versions of its predictions there, the shown one last",
+    )
+    media_until = models.DateTimeField(null=True, help_text="when the address of its video expires")
     fps_num = models.PositiveBigIntegerField(
         help_text="frame rate of the proxy, numerator: converts frames exactly"
     )
@@ -124,6 +192,11 @@ class LabelStudioTask(models.Model):
         return f"task {self.task_id} of case {self.case_id}"
 
     @property
+    def external_id(self) -> str:
+        """The task's key in Label Studio (`data.external_id`), whatever number it gets there."""
+        return external_id(self.case_id, self.assignment_id)
+
+    @property
     def fps(self) -> Fraction:
         """Frames per second that the task was given, exact."""
         return Fraction(self.fps_num, self.fps_den)
@@ -141,6 +214,9 @@ class LabelStudioAnnotation(models.Model):
     )
     changed_at = models.DateTimeField(
         help_text="as Label Studio last reported it: a newer time is a new submission"
+    )
+    form = models.ForeignKey(
+        LabelStudioForm, on_delete=models.PROTECT, null=True, help_text="the version it was made under"
     )
     seen_at = models.DateTimeField(auto_now=True)
     deleted_at = models.DateTimeField(null=True)
