@@ -2,7 +2,6 @@
 
 from typing import Any, cast
 
-from celery import current_app
 from django.utils.crypto import constant_time_compare
 from drf_spectacular.utils import extend_schema
 from rest_framework import serializers, status, viewsets
@@ -14,6 +13,7 @@ from rest_framework.views import APIView
 from annotations.cases.models import Guideline
 from annotations.corpora.models import Corpus
 from annotations.labelstudio.handlers import PULL, PUSH
+from annotations.labelstudio.hints import hints
 from annotations.labelstudio.models import LabelStudioProject
 from annotations.labelstudio.provision import SECRET_HEADER, webhook_secret
 from crashdesk.accounts.models import User
@@ -21,8 +21,6 @@ from crashdesk.accounts.permissions import Action
 from crashdesk.api.errors import Problem
 from crashdesk.jobs.api import JobSerializer
 from crashdesk.jobs.services import enqueue
-
-HINT_EXPIRES_SECONDS = 30
 
 
 class PushSerializer(serializers.Serializer[None]):
@@ -100,7 +98,7 @@ class PullView(APIView):
 
 
 class WebhookView(APIView):
-    """Label Studio calls this inside its reviewer's request, so it does nothing but pass the hint on."""
+    """Label Studio calls this inside its reviewer's request, so it asks neither the database nor the broker."""
 
     permission_classes = [AllowAny]
     authentication_classes = []
@@ -111,7 +109,5 @@ class WebhookView(APIView):
         given = request.headers.get(SECRET_HEADER, "")
         if not constant_time_compare(given.encode(), webhook_secret().encode()):
             raise Problem("webhook_refused", f"The header {SECRET_HEADER} is missing or wrong.", status=403)
-        current_app.send_task(
-            "annotations.labelstudio.tasks.poll", queue="sync", expires=HINT_EXPIRES_SECONDS
-        )
+        hints.give()
         return Response(status=status.HTTP_204_NO_CONTENT)
