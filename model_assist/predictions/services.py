@@ -5,6 +5,8 @@ from functools import partial
 from typing import Any
 
 from django.db import transaction
+from django.db.models import QuerySet
+from django.db.models.functions import JSONObject
 from django.utils import timezone
 
 from annotations.cases.models import Case, Guideline
@@ -12,7 +14,7 @@ from annotations.corpora.models import Corpus
 from crashdesk.accounts.models import User
 from crashdesk.api.errors import Problem
 from crashdesk.audit.services import record
-from crashdesk.bulk import insert_rows
+from crashdesk.bulk import insert_found
 from crashdesk.jobs.models import Job
 from crashdesk.jobs.registry import handler_for
 from crashdesk.jobs.wake import wake
@@ -59,7 +61,7 @@ def start(wish: Wish, *, by: User | None) -> PredictionRun:
         corpus=wish.corpus, guideline=wish.guideline, model_version=wish.model_version, kinds=list(wish.kinds),
         priority=wish.priority, filters=wish.stored(), created_by=by, active_since=timezone.now(),
     )  # fmt: skip
-    count = _enqueue(run, list(choice.cases.values_list("pk", flat=True)), by=by)
+    count = _enqueue(run, choice.cases, by=by)
     run.tally = choice.tally() | {"to_do": count}
     run.save(update_fields=["tally"])
     data = {
@@ -89,21 +91,21 @@ def predict_now(
     return start(asked, by=by)
 
 
-def _enqueue(run: PredictionRun, case_ids: Sequence[int], *, by: User | None) -> int:
-    """A row and a job per case, in this order. As enqueue_many does, but in two statements for any number of them."""
-    rows = insert_rows(
-        CasePrediction, ["case"], [(pk,) for pk in case_ids], same={"run": run.pk}, returning=["id"]
-    )
+def _enqueue(run: PredictionRun, cases: QuerySet[Case], *, by: User | None) -> int:
+    """A row and a job per case, in this order, in two statements for any number of them."""
+    insert_found(CasePrediction, ["case"], cases.values_list("pk"), same={"run": run.pk})
+    rows = CasePrediction.objects.filter(run=run).order_by("pk")
     kind = "predict_case"
     queue = handler_for(kind).queue
     same = {
         "kind": kind, "queue": queue, "group": run.group, "priority": Priority(run.priority).of_jobs,
-        "created_by": by.pk if by else None, "woken_at": timezone.now(),
+        "created_by": by.pk if by else None, "woken_at": timezone.now(), "corpus_id": run.corpus_id,
     }  # fmt: skip
-    insert_rows(Job, ["args"], [({"case_prediction": pk},) for (pk,) in sorted(rows)], same=same)
-    if rows:
+    args = JSONObject(case_prediction="pk")
+    count = insert_found(Job, ["args"], rows.annotate(given=args).values_list("given"), same=same)
+    if count:
         transaction.on_commit(partial(wake, queue))
-    return len(rows)
+    return count
 
 
 def _why_nothing(wish: Wish, choice: Choice) -> str:

@@ -5,7 +5,7 @@ from django.db import DataError, IntegrityError
 from django.utils import timezone
 
 from annotations.corpora.models import SourceRecord, Video, VideoFinding
-from crashdesk.bulk import Replace, insert_rows
+from crashdesk.bulk import Replace, insert_found, insert_rows
 from tests.factories import make_corpus, make_video
 
 pytestmark = pytest.mark.django_db
@@ -76,3 +76,18 @@ def test_rows_replace_what_is_there_only_where_they_differ() -> None:
     assert now[one.pk] == read_at[one.pk]
     assert now[two.pk] > read_at[two.pk]
     assert SourceRecord.objects.count() == 2
+
+
+def test_rows_of_a_query_keep_its_order() -> None:
+    corpus, other = make_corpus(), make_corpus()
+    for name in ("b", "a", ODD):
+        make_video(corpus, name=name)
+    found = Video.objects.filter(corpus=corpus).order_by("-name").values_list("name", "recording")
+    assert insert_found(Video, ["name", "recording"], found, same={"corpus": other.pk, "source": "%s"}) == 3
+    made = list(Video.objects.filter(corpus=other).order_by("id").values_list("name", "recording"))
+    assert made == list(found)
+    assert {video.source for video in Video.objects.filter(corpus=other)} == {"%s"}
+    assert (
+        insert_found(Video, ["name"], found.values_list("name").filter(pk__in=[]), same={"corpus": other.pk})
+        == 0
+    )
