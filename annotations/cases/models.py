@@ -212,6 +212,10 @@ class ApprovedAnswer(models.Model):
     answer = models.ForeignKey(Answer, on_delete=models.PROTECT, related_name="approvals")
     approved_at = models.DateTimeField(auto_now_add=True)
     approved_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, null=True)
+    policy = models.CharField(
+        max_length=150, blank=True, default="", db_default="",
+        help_text="the auto-approval policy that approved it unseen, its threshold and audit slice; empty: a person did",
+    )  # fmt: skip
 
     class Meta:
         ordering = ["id"]

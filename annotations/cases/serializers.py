@@ -87,7 +87,7 @@ class ApprovedAnswerSerializer(serializers.ModelSerializer[ApprovedAnswer]):
 
     class Meta:
         model = ApprovedAnswer
-        fields = ["kind", "answer", "approved_at", "approved_by"]
+        fields = ["kind", "answer", "approved_at", "approved_by", "policy"]
         read_only_fields = fields
 
 

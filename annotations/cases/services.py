@@ -188,13 +188,17 @@ def drafts(case: Case, *, model_version: str | None = None) -> dict[str, Answer]
 
 
 @transaction.atomic
-def point_approved(*, case: Case, answers: Iterable[Answer], by: User | None) -> None:
-    """Let these answers count for the case. Earlier pointers are replaced; the answers themselves stay."""
+def point_approved(*, case: Case, answers: Iterable[Answer], by: User | None, policy: str = "") -> None:
+    """Let these answers count for the case. Earlier pointers are replaced; the answers themselves stay.
+
+    `policy`: in words, the auto-approval policy that decided, where no person has.
+    """
     before = dict(ApprovedAnswer.objects.filter(case=case).values_list("kind", "answer_id"))
     after = {answer.kind: answer.pk for answer in answers}
     ApprovedAnswer.objects.filter(case=case).delete()
     ApprovedAnswer.objects.bulk_create(
-        ApprovedAnswer(case=case, kind=kind, answer_id=answer_id, approved_by=by)
+        ApprovedAnswer(case=case, kind=kind, answer_id=answer_id, approved_by=by, policy=policy)
         for kind, answer_id in after.items()
     )
-    record(actor=by, verb="answers.approved", subject=case, data={"before": before, "after": after})
+    data = {"before": before, "after": after} | ({"policy": policy} if policy else {})
+    record(actor=by, verb="answers.approved", subject=case, data=data)

@@ -26,23 +26,32 @@ TRANSITIONS: Final[dict[CaseStatus, frozenset[CaseStatus]]] = {
 }
 
 
+POLICY_TRANSITIONS: Final[dict[CaseStatus, frozenset[CaseStatus]]] = {
+    S.PREDICTED: frozenset({S.APPROVED}),
+    S.APPROVED: frozenset({S.PREDICTED}),
+}
+"""Open to a lead's auto-approval policy alone, never to a person: a sure draft approved unseen, and taken back."""
+
+
 class InvalidMove(Problem):
     """The case is not in a status that allows this move."""
 
 
-def sources_of(to: CaseStatus) -> list[CaseStatus]:
-    """The statuses from which a case may become `to`."""
-    return [status for status, targets in TRANSITIONS.items() if to in targets]
+def sources_of(to: CaseStatus, *, policy: bool = False) -> list[CaseStatus]:
+    """The statuses from which a case may become `to`; `policy`: by the table of auto-approval policies."""
+    table = POLICY_TRANSITIONS if policy else TRANSITIONS
+    return [status for status, targets in table.items() if to in targets]
 
 
 @transaction.atomic
-def move(case: Case, to: CaseStatus, *, by: User | None, reason: str = "") -> None:
+def move(case: Case, to: CaseStatus, *, by: User | None, reason: str = "", policy: bool = False) -> None:
     """Move a case by one conditional UPDATE and write the audit row, or raise InvalidMove.
 
-    `reason` is kept on the case when it is returned or excluded. `case` is refreshed.
+    `reason` is kept on the case when it is returned or excluded. `policy`: an auto-approval policy moves it, by a table
+    of its own. `case` is refreshed.
     """
     before = case.status
-    changed = Case.objects.filter(pk=case.pk, status__in=sources_of(to)).update(
+    changed = Case.objects.filter(pk=case.pk, status__in=sources_of(to, policy=policy)).update(
         status=to,
         status_changed_at=timezone.now(),
         excluded_reason=reason if to == S.EXCLUDED else "",

@@ -10,6 +10,7 @@ from typing import Any, Final
 from django.core.files.storage import default_storage
 from django.db import transaction
 from django.db.models import Max, QuerySet
+from django.db.models.functions import Coalesce
 
 from annotations.cases.kinds import Kind
 from annotations.cases.models import (
@@ -223,7 +224,7 @@ def _approved_answers(corpus: Corpus, guideline: Guideline) -> Iterator[tuple[in
         "case_id",
         "kind",
         "approved_at",
-        "approved_by__username",
+        Coalesce("approved_by__username", "policy"),  # user names hold no blanks, a policy's words do
         "answer_id",
         "answer__state",
         "answer__value",

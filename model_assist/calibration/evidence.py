@@ -71,12 +71,13 @@ def reviews_of(version: ModelVersion, kind: str) -> Reviews:
     """Every answer of this model and kind in an approved case, the newest where it answered several wordings.
 
     Left out, and counted: unparsable answers (they have no confidence to calibrate), answers given without asking
-    because recognition had said no (their confidence is recognition's), and answers without a confidence.
+    because recognition had said no (their confidence is recognition's), and answers without a confidence. Cases that
+    an auto-approval policy approved are no evidence: nobody has looked at them.
     """
     approved: dict[int, dict[str, Any]] = {
         row["case_id"]: {**row}
         for row in ApprovedAnswer.objects.filter(
-            kind=kind, case__status=CaseStatus.APPROVED, case__in=_answers(version, kind).values("case")
+            kind=kind, policy="", case__status=CaseStatus.APPROVED, case__in=_answers(version, kind).values("case")
         ).values(
             "case_id", "answer_id", "answer__state", "answer__value", "answer__author_kind", "answer__model_version",
             "answer__draft__author_kind", "answer__draft__model_version",

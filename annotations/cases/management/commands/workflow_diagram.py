@@ -6,7 +6,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand
 
-from annotations.cases.workflow import TRANSITIONS
+from annotations.cases.workflow import POLICY_TRANSITIONS, TRANSITIONS
 
 
 def diagram() -> str:
@@ -20,6 +20,8 @@ def diagram() -> str:
     lines += ["```mermaid", "stateDiagram-v2", "    [*] --> new"]
     for status, targets in TRANSITIONS.items():
         lines += [f"    {status.value} --> {target.value}" for target in sorted(targets)]
+    for status, targets in POLICY_TRANSITIONS.items():
+        lines += [f"    {status.value} --> {target.value}: auto-approval policy" for target in sorted(targets)]
     return "\n".join([*lines, "```", ""])
 
 
