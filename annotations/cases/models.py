@@ -214,7 +214,7 @@ class ApprovedAnswer(models.Model):
     approved_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, null=True)
     policy = models.CharField(
         max_length=150, blank=True, default="", db_default="",
-        help_text="the auto-approval policy that approved it unseen, its threshold and audit slice; empty: a person did",
+        help_text="auto-approval policy that approved it unseen, threshold and audit slice; empty: a person did",
     )  # fmt: skip
 
     class Meta:

@@ -14,7 +14,7 @@ class Migration(migrations.Migration):
                 blank=True,
                 db_default="",
                 default="",
-                help_text="the auto-approval policy that approved it unseen, its threshold and audit slice; empty: a person did",
+                help_text="auto-approval policy that approved it unseen, threshold and audit slice; empty: a person did",
                 max_length=150,
             ),
         ),
