@@ -10,6 +10,7 @@ from typing import Any
 import requests
 from django.conf import settings
 
+from annotations.labelstudio.tokens import Authority, GivenToken, authority
 from crashdesk.api.errors import Problem
 
 TIMEOUT_SECONDS = (3.05, 120)
@@ -37,21 +38,22 @@ class Reply:
 
 
 class Client:
-    """Calls to one Label Studio with one token. Raises LabelStudioDown and LabelStudioRefused."""
+    """Calls to one Label Studio as one person. Raises LabelStudioDown and LabelStudioRefused."""
 
-    def __init__(self, url: str, token: str) -> None:
+    def __init__(self, url: str, token: str = "", *, authority: Authority | None = None) -> None:
         self.url, self._token = url.rstrip("/"), token
+        self._authority = authority or GivenToken(token)
 
     def call(
         self, method: str, path: str, *, params: dict[str, Any] | None = None, body: Any = None
     ) -> Reply:
         """One request; `body` is sent as JSON. A fresh connection each time: Label Studio's own server is
         slower on kept-alive ones."""
-        headers = {"Authorization": f"Token {self._token}", "Connection": "close"}
         try:
-            response = requests.request(
-                method, self.url + path, params=params, json=body, headers=headers, timeout=TIMEOUT_SECONDS
-            )
+            header = self._authority.header()
+            response = self._send(method, path, header, params=params, body=body)
+            if response.status_code == 401 and self._authority.renew(header):
+                response = self._send(method, path, self._authority.header(), params=params, body=body)
         except requests.Timeout as error:
             message = f"Label Studio at {self.url} did not answer {method} {path} in time."
             raise LabelStudioDown("labelstudio_down", message, status=503) from error
@@ -60,9 +62,19 @@ class Client:
                 f"Label Studio does not answer at {self.url}. Start it, or check CRASHDESK_LABELSTUDIO_URL."
             )
             raise LabelStudioDown("labelstudio_down", message, status=503) from error
+        except requests.HTTPError as error:  # of the token's own addresses
+            raise _refusal(error.response, error.request.method or "", error.request.url or "") from error
         if response.status_code >= 400:
             raise _refusal(response, method, path)
         return Reply(data=_json(response, path), at=_server_time(response))
+
+    def _send(
+        self, method: str, path: str, header: str, *, params: dict[str, Any] | None, body: Any
+    ) -> requests.Response:
+        headers = {"Authorization": header, "Connection": "close"}
+        return requests.request(
+            method, self.url + path, params=params, json=body, headers=headers, timeout=TIMEOUT_SECONDS
+        )
 
     def get(self, path: str, **params: Any) -> Any:
         return self.call("GET", path, params=params).data
@@ -127,7 +139,7 @@ def _refusal(response: requests.Response, method: str, path: str) -> LabelStudio
     if response.status_code in (401, 403):
         code, message = (
             "labelstudio_token",
-            "Label Studio refuses CrashDesk's token; check CRASHDESK_LABELSTUDIO_TOKEN",
+            "Label Studio refuses CrashDesk's token; run manage.py labelstudio_check",
         )
     else:
         code, message = (
@@ -156,4 +168,6 @@ def _server_time(response: requests.Response) -> datetime:
 
 def client() -> Client:
     """The client of the Label Studio that the settings name."""
-    return Client(settings.LABELSTUDIO_URL, settings.LABELSTUDIO_TOKEN)
+    url, token = settings.LABELSTUDIO_URL, settings.LABELSTUDIO_TOKEN
+    by = authority(url, token, settings.LABELSTUDIO_EMAIL, settings.LABELSTUDIO_PASSWORD)
+    return Client(url, token, authority=by)

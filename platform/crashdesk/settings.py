@@ -175,6 +175,9 @@ CELERY_BEAT_SCHEDULE = {
     },
 }
 
+# A pause longer than this between two moments of activity is idle time (docs/effort.md); the past is read anew by it.
+ACTIVITY_IDLE_SECONDS = env_int("CRASHDESK_ACTIVITY_IDLE_SECONDS", 60, at_least=1)
+
 # A worker that has not renewed its claim for this long has lost the job.
 JOB_LEASE_SECONDS = env_int("CRASHDESK_JOB_LEASE_SECONDS", 20)
 JOB_MAX_ATTEMPTS = env_int("CRASHDESK_JOB_MAX_ATTEMPTS", 3)
@@ -200,10 +203,11 @@ if os.environ.get("CRASHDESK_LABELSTUDIO_URL"):
     LABELSTUDIO_EMAIL = os.environ.get("CRASHDESK_LABELSTUDIO_EMAIL", "")
     LABELSTUDIO_PASSWORD = os.environ.get("CRASHDESK_LABELSTUDIO_PASSWORD", "")
     LABELSTUDIO_TOKEN = os.environ.get("CRASHDESK_LABELSTUDIO_TOKEN", "")
-    if not LABELSTUDIO_TOKEN:
+    if not (LABELSTUDIO_TOKEN or (LABELSTUDIO_EMAIL and LABELSTUDIO_PASSWORD)):
         raise ImproperlyConfigured(
-            "CRASHDESK_LABELSTUDIO_URL names an external Label Studio; also set CRASHDESK_LABELSTUDIO_TOKEN "
-            "to the API token of its owner (Account & Settings in Label Studio)"
+            "CRASHDESK_LABELSTUDIO_URL names an external Label Studio; also set CRASHDESK_LABELSTUDIO_EMAIL and "
+            "CRASHDESK_LABELSTUDIO_PASSWORD of the account that CrashDesk is to use, or CRASHDESK_LABELSTUDIO_TOKEN "
+            "to a token of it"
         )
 else:
     LABELSTUDIO_EMAIL = embedded.LABELSTUDIO_EMAIL
