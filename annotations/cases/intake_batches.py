@@ -120,7 +120,7 @@ def take_videos(
     by_sha, new_media = ensure_media(list(stored.values()))
     videos = ensure_videos(corpus, rows, {name: by_sha[item.sha256] for name, item in stored.items()})
     waiting = new_media + unattended_media(videos.values(), but=new_media)
-    enqueue_many("media", [{"media_id": pk} for pk in waiting], by=by, group=group)
+    enqueue_many("media", [{"media_id": pk} for pk in waiting], by=by, group=group, corpus_id=corpus.pk)
     cases = _ensure_cases(list(videos.values()), corpus=corpus, guideline=guideline, by=by)
     for video in videos.values():
         tally.video(video)

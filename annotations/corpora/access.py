@@ -1,48 +1,22 @@
-"""Who may enter which corpus: what lists are narrowed by, and what services ask before they act.
+"""Who may enter which corpus: crashdesk.accounts.scope, said in terms of corpora."""
 
-A corpus that somebody may not even look into does not exist for them: they are told "not found", never "not allowed".
-"""
+from operator import attrgetter
+from typing import Any, cast
 
-from typing import TypeVar
+from django.db.models import QuerySet
+from rest_framework import serializers
 
-from django.db import models
-from django.db.models import Q, QuerySet
+from annotations.corpora.models import Corpus
+from crashdesk.accounts.models import User
+from crashdesk.accounts.permissions import Action
+from crashdesk.accounts.scope import is_open, narrow, require_in
 
-from annotations.corpora.models import Access, Corpus
-from crashdesk.accounts.models import Membership, Role, User
-from crashdesk.accounts.permissions import ALLOWED, Action, role_in, roles_for
-from crashdesk.api.errors import Problem
-
-M = TypeVar("M", bound=models.Model)
+__all__ = ["OpenCorpusField", "OpenField", "narrow", "open_to", "require"]
 
 
 def open_to(user: User, action: Action = Action.VIEW) -> QuerySet[Corpus]:
-    """The corpora in which this person may do it: `.filter(corpus__in=open_to(user))`. Lists use `narrow`."""
-    if not user.is_active:
-        return Corpus.objects.none()
-    if user.role == Role.ADMIN:
-        return Corpus.objects.all()
-    roles, here = roles_for(action), Membership.objects.filter(user=user)
-    allowed = Q(pk__in=here.filter(role__in=roles).values("corpus"))
-    if user.role in roles:
-        allowed |= Q(access=Access.EVERYONE) & ~Q(pk__in=here.values("corpus"))
-    return Corpus.objects.filter(allowed)
-
-
-def narrow(
-    queryset: QuerySet[M], user: User, path: str = "corpus", *, action: Action = Action.VIEW
-) -> QuerySet[M]:
-    """Only the rows whose corpus (at `path`) is open to the person.
-
-    The corpora are looked up at once, there are few of them, so that the database plans long lists as without them:
-    nothing is added where all are open, and known ids otherwise.
-    """
-    if user.role == Role.ADMIN and user.is_active:
-        return queryset
-    found = list(open_to(user, action).values_list("pk", flat=True))
-    if len(found) == Corpus.objects.count():
-        return queryset
-    return queryset.filter(**{f"{path}__in": found})
+    """The corpora in which this person may do it: `.filter(corpus__in=open_to(user))`. Long lists use `narrow`."""
+    return Corpus.objects.filter(is_open(user, action))
 
 
 def require(user: User | None, action: Action, corpus: Corpus | int) -> None:
@@ -50,10 +24,35 @@ def require(user: User | None, action: Action, corpus: Corpus | int) -> None:
 
     Problem: not_found (404) when they may not even look into it, not_allowed (403) when they may only not do this.
     """
-    if user is None:
-        return
-    role = role_in(user, corpus if isinstance(corpus, int) else corpus.pk)
-    if role is None or Action.VIEW not in ALLOWED[role]:
-        raise Problem("not_found", "There is no such thing.", status=404)
-    if action not in ALLOWED[role]:
-        raise Problem("not_allowed", "Your role in this corpus does not allow this.", status=403)
+    require_in(user, action, corpus if isinstance(corpus, int) else corpus.pk)
+
+
+class OpenField(serializers.PrimaryKeyRelatedField[Any]):
+    """The id of something of a corpus, for a request's body. What the person may not see does not exist; Problem
+    not_allowed where they may see it and not do `action`. The serializer needs the request in its context.
+
+    `path`: where the corpus's id is from the rows of the queryset, e.g. "version__corpus_id".
+    """
+
+    def __init__(self, *, action: Action, path: str, **kwargs: Any) -> None:
+        self.action, self.path = action, path
+        super().__init__(**kwargs)
+
+    def get_queryset(self) -> QuerySet[Any]:
+        return narrow(cast(QuerySet[Any], super().get_queryset()), self._person(), self.path)
+
+    def to_internal_value(self, data: Any) -> Any:
+        found = super().to_internal_value(data)
+        require_in(self._person(), self.action, attrgetter(self.path.replace("__", "."))(found))
+        return found
+
+    def _person(self) -> User:
+        person: User = self.context["request"].user
+        return person
+
+
+class OpenCorpusField(OpenField):
+    """The id of a corpus in which the person may do `action`."""
+
+    def __init__(self, *, action: Action, **kwargs: Any) -> None:
+        super().__init__(action=action, path="pk", queryset=Corpus.objects.all(), **kwargs)

@@ -404,6 +404,8 @@ class DuplicateMember(models.Model):
 class DuplicateVerdict(models.Model):
     """A person's word on two videos, which later searches obey."""
 
+    corpus_path = ""  # for the audit log: the two may be of different corpora
+
     first = models.ForeignKey(Video, on_delete=models.CASCADE, related_name="+")
     second = models.ForeignKey(Video, on_delete=models.CASCADE, related_name="+")
     same = models.BooleanField()

@@ -139,7 +139,7 @@ def start_import(
             fields={"path": ["lies outside the import folders"]}, status=400,
         )  # fmt: skip
     run = begin_import(corpus_name=corpus_name, format=format, path=path, by=by, options=options)
-    job = enqueue("import", {"import_run_id": run.pk}, by=by, group=f"import:{run.pk}")
+    job = enqueue("import", {"import_run_id": run.pk}, by=by, group=f"import:{run.pk}", corpus_id=run.corpus_id)
     ImportRun.objects.filter(pk=run.pk).update(job_id=job.pk)
     run.job_id = job.pk
     return run, job

@@ -93,7 +93,10 @@ class PullView(APIView):
         given = PullSerializer(data=request.data)
         given.is_valid(raise_exception=True)
         project = given.validated_data["project"]
-        job = enqueue(PULL, {"project": project.pk if project else None}, by=cast(User, request.user))
+        job = enqueue(
+            PULL, {"project": project.pk if project else None}, by=cast(User, request.user),
+            corpus_id=project.corpus_id if project else None,
+        )  # fmt: skip
         return Response(JobSerializer(job).data, status=status.HTTP_202_ACCEPTED)
 
 

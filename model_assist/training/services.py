@@ -64,7 +64,8 @@ def start_training(
     run = TrainingRun.objects.create(
         dataset_version=dataset_version, start_from=start_from or in_use(), params=params, created_by=by
     )
-    job = enqueue("train", {"training_run": run.pk}, by=by, group=f"training_run:{run.pk}")
+    group, corpus_id = f"training_run:{run.pk}", dataset_version.corpus_id
+    job = enqueue("train", {"training_run": run.pk}, by=by, group=group, corpus_id=corpus_id)
     TrainingRun.objects.filter(pk=run.pk).update(job_id=job.pk)
     run.refresh_from_db()
     record(

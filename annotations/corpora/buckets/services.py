@@ -78,7 +78,7 @@ def start_sync(*, source_id: int, by: User | None) -> tuple[ImportRun, Job]:
     if busy is not None:
         raise Problem("sync_running", f"Job {busy.pk} is syncing this bucket already.")
     run = begin_sync(source=source, by=by)
-    job = enqueue(JOB, {"import_run_id": run.pk}, by=by, group=f"import:{run.pk}")
+    job = enqueue(JOB, {"import_run_id": run.pk}, by=by, group=f"import:{run.pk}", corpus_id=run.corpus_id)
     ImportRun.objects.filter(pk=run.pk).update(job_id=job.pk)
     run.job_id = job.pk
     return run, job

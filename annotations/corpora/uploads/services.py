@@ -239,7 +239,10 @@ def _queue(upload: Upload) -> None:
         kind=JOB, state__in=[JobState.QUEUED, JobState.RUNNING], args__upload_id=str(upload.pk)
     )
     if not waiting.exists():
-        enqueue(JOB, {"upload_id": str(upload.pk)}, by=upload.created_by, group=group_of(upload))
+        enqueue(
+            JOB, {"upload_id": str(upload.pk)}, by=upload.created_by, group=group_of(upload),
+            corpus_id=upload.corpus_id,
+        )  # fmt: skip
 
 
 def group_of(upload: Upload) -> str:

@@ -1,4 +1,7 @@
-"""The append-only log of who did what, when. No foreign keys: the log outlives what it speaks of."""
+"""The append-only log of who did what, when. No foreign keys: the log outlives what it speaks of.
+
+Triggers of the database refuse whatever would change or remove a row (migration 0003); save() and delete() say it too.
+"""
 
 from typing import Any
 
@@ -12,11 +15,17 @@ class AuditEvent(models.Model):
     verb = models.CharField(max_length=60)
     subject_type = models.CharField(max_length=60)
     subject_id = models.BigIntegerField()
+    corpus_id = models.BigIntegerField(
+        null=True, help_text="of the corpus that the subject belongs to; null for the site's own rows"
+    )
     data = models.JSONField(default=dict)
 
     class Meta:
         ordering = ["-id"]
-        indexes = [models.Index(fields=["subject_type", "subject_id", "id"])]
+        indexes = [
+            models.Index(fields=["subject_type", "subject_id", "id"]),
+            models.Index(fields=["corpus_id", "-id"], name="audit_by_corpus"),
+        ]
 
     def __str__(self) -> str:
         return f"{self.actor} {self.verb} {self.subject_type} {self.subject_id}"

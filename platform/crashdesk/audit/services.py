@@ -6,6 +6,7 @@ from typing import Any
 from django.db import connection, models
 
 from crashdesk.accounts.models import User
+from crashdesk.audit.corpora import corpora_of, corpus_of
 from crashdesk.audit.models import AuditEvent
 from crashdesk.bulk import insert_rows
 
@@ -21,6 +22,7 @@ def record(
         verb=verb,
         subject_type=subject._meta.model_name or "",
         subject_id=subject.pk,
+        corpus_id=corpus_of(subject),
         data=data or {},
     )
 
@@ -47,7 +49,7 @@ def record_ids(
     if not connection.in_atomic_block:
         raise RuntimeError("an audit row belongs in the transaction of the change it records")
     insert_rows(
-        AuditEvent, ["subject_id"], [(pk,) for pk in ids],
+        AuditEvent, ["subject_id", "corpus_id"], list(corpora_of(model, ids).items()),
         same={"actor": actor.username if actor else "system", "verb": verb, "data": data or {},
               "subject_type": model._meta.model_name or ""},
     )  # fmt: skip

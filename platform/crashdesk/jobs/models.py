@@ -23,6 +23,9 @@ class Job(models.Model):
     group = models.CharField(
         max_length=80, blank=True, help_text="what the job is part of, e.g. prediction_run:12"
     )
+    corpus_id = models.BigIntegerField(
+        null=True, help_text="the corpus it works for: who may see it; null for the site's own work"
+    )
     priority = models.SmallIntegerField(default=0, help_text="lower runs first")
     state = models.CharField(max_length=12, choices=JobState, default=JobState.QUEUED)
 

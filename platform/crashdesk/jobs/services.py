@@ -16,7 +16,7 @@ from django.db.models import F, Q, QuerySet
 from django.utils import timezone
 
 from crashdesk.accounts.models import User
-from crashdesk.accounts.permissions import may
+from crashdesk.accounts.scope import may_on
 from crashdesk.api.errors import Problem
 from crashdesk.audit.services import record
 from crashdesk.jobs.models import HeldGroup, Job, JobState
@@ -34,21 +34,29 @@ WAITING = [JobState.QUEUED, JobState.PAUSED]
 
 
 @transaction.atomic
-def enqueue(kind: str, args: dict[str, Any], *, by: User | None, group: str = "", priority: int = 0) -> Job:
-    """Queue one job and wake a worker after the commit."""
-    return enqueue_many(kind, [args], by=by, group=group, priority=priority)[0]
+def enqueue(
+    kind: str, args: dict[str, Any], *, by: User | None, group: str = "", priority: int = 0,
+    corpus_id: int | None = None,
+) -> Job:  # fmt: skip
+    """Queue one job and wake a worker after the commit. `corpus_id`: see enqueue_many."""
+    return enqueue_many(kind, [args], by=by, group=group, priority=priority, corpus_id=corpus_id)[0]
 
 
 @transaction.atomic
 def enqueue_many(
-    kind: str, many_args: Sequence[dict[str, Any]], *, by: User | None, group: str = "", priority: int = 0
-) -> list[Job]:
-    """Queue many jobs of one kind with one wake-up; workers pass it on while work is left."""
+    kind: str, many_args: Sequence[dict[str, Any]], *, by: User | None, group: str = "", priority: int = 0,
+    corpus_id: int | None = None,
+) -> list[Job]:  # fmt: skip
+    """Queue many jobs of one kind with one wake-up; workers pass it on while work is left.
+
+    `corpus_id`: the corpus they work for, default what the args call "corpus" or "corpus_id". Who may not look into it
+    sees none of them; those without a corpus are the site's own.
+    """
     queue = handler_for(kind).queue
     jobs = Job.objects.bulk_create(
         [
             Job(kind=kind, queue=queue, args=args, group=group, priority=priority, created_by=by,
-                woken_at=timezone.now())
+                corpus_id=corpus_id or args.get("corpus") or args.get("corpus_id"), woken_at=timezone.now())
             for args in many_args
         ],
         batch_size=1000,
@@ -261,7 +269,7 @@ def retry(job_id: int, *, by: User | None) -> Job:
     """Queue a failed or cancelled job once more. Raises Problem in any other state, or when `by` may not start it."""
     job = Job.objects.get(pk=job_id)
     needed = handler_for(job.kind).needs
-    if by is not None and not may(by, needed):
+    if by is not None and not may_on(by, needed, job.corpus_id):
         raise Problem("permission_denied", f"Your role does not allow to {needed.value}.", status=403)
     if not Job.objects.filter(pk=job_id, state__in=[JobState.FAILED, JobState.CANCELLED]).update(
         state=_waits_as(job), attempts=0, cancel_requested=False, finished_at=None, error="",

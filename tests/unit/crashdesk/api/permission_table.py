@@ -6,7 +6,9 @@
 from typing import Final
 
 _REVIEWER: Final = "anyone signed-in view review"
-_LEAD: Final = "adjudicate assign manage_members audit_log approve exclude import predict sync select freeze export cancel"
+_LEAD: Final = (
+    "adjudicate assign manage_members audit_log approve exclude import predict sync select freeze export cancel"
+)
 
 ROLES: Final = {
     "anonymous": "anyone",
@@ -26,6 +28,7 @@ ENDPOINTS: Final = {
     ],
     # Carries a secret of its own instead of a person: refused to everybody who has none.
     "secret": [
+        "GET /api/labelstudio/guard",
         "POST /api/labelstudio/webhook",
     ],
     "signed-in": [
@@ -91,6 +94,10 @@ ENDPOINTS: Final = {
         "GET /api/videos/{pk}/storyboard.vtt",
         "GET /api/videos/{pk}/thumbnail",
     ],
+    "review": [
+        "GET /api/activity/ticket",
+        "POST /api/activity",
+    ],
     "approve": [
         "POST /api/cases/approve",
         "POST /api/cases/{pk}/approve",
@@ -144,6 +151,8 @@ ENDPOINTS: Final = {
     "export": [
         "GET /api/agreement",
         "GET /api/agreement.csv",
+        "GET /api/effort",
+        "GET /api/effort.csv",
         "POST /api/dataset-versions/{pk}/export",
         "GET /api/exports/{pk}/download",
     ],
