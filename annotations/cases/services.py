@@ -176,8 +176,13 @@ def said_by(answers: Iterable[Answer]) -> dict[str, Said]:
 
 def drafts(case: Case, *, model_version: str | None = None) -> dict[str, Answer]:
     """What a reviewer starts from, by kind: the newest model answer, or the imported one where no model has spoken."""
-    chosen: dict[str, Answer] = {}
     rows = Answer.objects.filter(case=case).exclude(author_kind=AuthorKind.PERSON).order_by("id")
+    return drafts_among(rows, model_version=model_version)
+
+
+def drafts_among(rows: Iterable[Answer], *, model_version: str | None = None) -> dict[str, Answer]:
+    """drafts() of answers at hand: all of one case, by id, none of a person."""
+    chosen: dict[str, Answer] = {}
     for answer in rows:
         if model_version and answer.author_kind == AuthorKind.MODEL and answer.model_version != model_version:
             continue
