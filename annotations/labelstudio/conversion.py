@@ -47,10 +47,14 @@ class Unread:
 
 @dataclass
 class Reading:
-    """What an annotation says, by kind, and the parts that could not be read. A kind with such a part is left out."""
+    """What an annotation says, by kind, and the parts that could not be read. A kind with such a part is left out.
+
+    `regions`: by kind, the ids of the regions that speak of it, readable or not.
+    """
 
     said: dict[str, Said] = field(default_factory=dict)
     unread: list[Unread] = field(default_factory=list)
+    regions: dict[str, list[str]] = field(default_factory=dict)
 
 
 def span_frames(start_us: int, end_us: int, frames: ProxyMap) -> tuple[int, int]:
@@ -132,24 +136,32 @@ def _sorted_by_field(result: object, reading: Reading) -> Regions:
                 Unread("region_unreadable", "", f"region {position} has no field or no value")
             )
         elif name == config.SEGMENTS:
-            _file_range(value, position, found, reading)
+            kind = _file_range(value, position, found, reading)
+            if kind is not None:
+                reading.regions.setdefault(kind, []).append(str(region.get("id")))
         elif name == config.RECOGNITION or name in config.TEXT_FIELDS:
             found.setdefault(name, []).append(value)
+            kind = config.TEXT_FIELDS.get(name, Kind.CRASH_RECOGNITION)
+            reading.regions.setdefault(kind, []).append(str(region.get("id")))
         else:
             message = f"region {position} belongs to the unknown field {name[:60]!r}"
             reading.unread.append(Unread("region_unknown", "", message))
     return found
 
 
-def _file_range(value: dict[str, Any], position: int, found: Regions, reading: Reading) -> None:
+def _file_range(value: dict[str, Any], position: int, found: Regions, reading: Reading) -> str | None:
+    """Returns the kind that the range's label stands for."""
     labels = value.get("timelinelabels")
-    if labels == [config.CRASH_LABEL]:
-        found.setdefault(Kind.CRASH_LOCALIZATION, []).append(value)
-    elif labels == [config.PRE_CRASH_LABEL]:
-        found.setdefault(Kind.PRE_CRASH_LOCALIZATION, []).append(value)
-    else:
+    kind = {
+        config.CRASH_LABEL: Kind.CRASH_LOCALIZATION,
+        config.PRE_CRASH_LABEL: Kind.PRE_CRASH_LOCALIZATION,
+    }.get(labels[0] if isinstance(labels, list) and len(labels) == 1 and isinstance(labels[0], str) else "")
+    if kind is None:
         message = f"region {position} on the timeline is labelled {str(labels)[:60]}"
         reading.unread.append(Unread("range_label_unknown", "", message))
+        return None
+    found.setdefault(kind, []).append(value)
+    return kind
 
 
 def _recognition(by_field: Regions, reading: Reading) -> str | None:

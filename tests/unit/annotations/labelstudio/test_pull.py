@@ -8,7 +8,7 @@ import pytest
 from annotations.cases.kinds import Kind
 from annotations.cases.models import Answer, AuthorKind, Case, CaseStatus
 from annotations.corpora.models import VideoFinding
-from annotations.labelstudio import pull
+from annotations.labelstudio import taking
 from annotations.labelstudio.client import LabelStudioRefused
 from annotations.labelstudio.models import LabelStudioAnnotation, LabelStudioProject, LabelStudioTask
 from annotations.labelstudio.pull import PullReport, pull_project
@@ -166,7 +166,7 @@ def test_what_a_service_refuses_becomes_a_finding_on_the_clip(
     def refuse(**_: Any) -> Review:
         raise Problem("invalid_answer", "the text is far too long")
 
-    monkeypatch.setattr(pull, "record_submission", refuse)
+    monkeypatch.setattr(taking, "record_submission", refuse)
     studio.annotate(case.pk, drawn(studio, case))
     report = pulled(project, studio)
     assert [refused["code"] for refused in report.refused] == ["invalid_answer"]
@@ -181,7 +181,7 @@ def test_the_finding_goes_when_the_annotation_is_taken_or_deleted(
 
     annotation = studio.annotate(case.pk, drawn(studio, case))
     with monkeypatch.context() as patch:
-        patch.setattr(pull, "record_submission", refuse)
+        patch.setattr(taking, "record_submission", refuse)
         pulled(project, studio)
         assert VideoFinding.objects.count() == 1
         studio.delete_annotation(case.pk, annotation)
