@@ -80,7 +80,7 @@ class LabelStudioProject(models.Model):
         unique=True, null=True, help_text="empty: gone from Label Studio, made again by the next push"
     )
     title = models.CharField(max_length=50)
-    config_hash = models.CharField(max_length=64)
+    config_hash = models.CharField(max_length=64, blank=True)
     form = models.ForeignKey(
         LabelStudioForm,
         on_delete=models.PROTECT,
@@ -157,6 +157,9 @@ class LabelStudioTask(models.Model):
         default=list,
         db_default=Value([], models.JSONField()),
         help_text="model versions of its predictions there, the shown one last",
+    )
+    data_digest = models.CharField(
+        max_length=64, blank=True, db_default="", help_text="SHA-256 of its `data` as last sent"
     )
     media_until = models.DateTimeField(null=True, help_text="when the address of its video expires")
     fps_num = models.PositiveBigIntegerField(

@@ -14,8 +14,11 @@ from annotations.cases.models import Guideline
 from annotations.corpora.models import Corpus
 from annotations.labelstudio.client import Client, LabelStudioRefused
 from annotations.labelstudio.client import client as default_client
-from annotations.labelstudio.config import config_hash, labelling_config
-from annotations.labelstudio.models import LabelStudioAnnotation, LabelStudioProject
+from annotations.labelstudio.config import config_hash
+from annotations.labelstudio.forms import ensure_form
+from annotations.labelstudio.locks import provisioning
+from annotations.labelstudio.media_links import signs
+from annotations.labelstudio.models import LabelStudioAnnotation, LabelStudioForm, LabelStudioProject
 from crashdesk.accounts.models import User
 from crashdesk.api.errors import Problem
 from crashdesk.audit.services import record
@@ -38,50 +41,64 @@ def webhook_secret() -> str:
     return salted_hmac("labelstudio.webhook", "secret").hexdigest()
 
 
-def marker(corpus: Corpus, guideline: Guideline) -> str:
+def marker(corpus: Corpus, guideline: Guideline, part: int = 1) -> str:
     """The line in a project's description by which this installation knows its own project."""
     installation = salted_hmac("labelstudio.installation", "id").hexdigest()[:12]
-    return f"crashdesk:{installation}:corpus-{corpus.pk}:guideline-{guideline.pk}"
+    line = f"crashdesk:{installation}:corpus-{corpus.pk}:guideline-{guideline.pk}"
+    return line if part == 1 else f"{line}:part-{part}"
+
+
+def has_marker(description: str | None, line: str) -> bool:
+    """Whether a description holds the line itself, and not the line of another whose number begins the same."""
+    return line in (description or "").split()
 
 
 def ensure_project(
-    *, corpus: Corpus, guideline: Guideline, by: User | None, client: Client | None = None
+    *, corpus: Corpus, guideline: Guideline, by: User | None, part: int = 1, client: Client | None = None
 ) -> LabelStudioProject:
     """The project of this corpus and guideline, with the current form, storage, webhook and ordered view.
 
-    Safe to call again and after a kill: an existing project is found by its stored id, or by its marker. One that
-    has vanished from Label Studio is made anew and its tasks are forgotten. Raises Problem when Label Studio is
-    down, refuses the form, or shows a foreign project under the stored id.
+    Safe to call again, by several at once, and after a kill: an existing project is found by its stored id, or by its
+    marker. One that has vanished from Label Studio is made anew and its tasks are forgotten. Raises Problem when Label
+    Studio is down, refuses the form, or shows a foreign project under the stored id.
     """
     client = client or default_client()
-    row = LabelStudioProject.objects.filter(corpus=corpus, guideline=guideline).first()
-    shown = _find(row, corpus, guideline, client)
-    config = labelling_config()
-    if shown is None:
-        shown = _create(corpus, guideline, config, client)
-    elif row is None or row.config_hash != config_hash(config):
-        client.patch(f"/api/projects/{shown['id']}/", {"label_config": config})
-    _ensure_storage(shown["id"], client)
-    _ensure_view(shown["id"], client)
-    _ensure_webhook(shown["id"], client)
-    return _save(corpus=corpus, guideline=guideline, shown=shown, digest=config_hash(config), by=by)
+    form = ensure_form(corpus=corpus, guideline=guideline, by=by)
+    row, _ = LabelStudioProject.objects.get_or_create(
+        corpus=corpus, guideline=guideline, part=part, defaults={"title": title_of(corpus, guideline, part)}
+    )
+    with provisioning(row.pk):
+        row.refresh_from_db()
+        shown = _find(row, client)
+        if shown is None:
+            shown = _create(row, form, client)
+        elif row.form_id != form.pk or row.project_id != shown["id"]:
+            client.patch(f"/api/projects/{shown['id']}/", _form_fields(form))
+        _ensure_storage(shown["id"], client)
+        _ensure_view(shown["id"], client)
+        _ensure_webhook(shown["id"], client)
+        return _save(row, shown=shown, form=form, by=by)
 
 
-def _find(
-    row: LabelStudioProject | None, corpus: Corpus, guideline: Guideline, client: Client
-) -> dict[str, Any] | None:
-    wanted = marker(corpus, guideline)
-    if row is not None and row.project_id is not None:
+def title_of(corpus: Corpus, guideline: Guideline, part: int) -> str:
+    """Label Studio takes 3 to 50 characters."""
+    suffix = f" / {guideline.name} v{guideline.version}" + (f" ({part})" if part > 1 else "")
+    return (corpus.name[: max(3, MAX_TITLE - len(suffix))] + suffix)[:MAX_TITLE]
+
+
+def _find(row: LabelStudioProject, client: Client) -> dict[str, Any] | None:
+    wanted = marker(row.corpus, row.guideline, row.part)
+    if row.project_id is not None:
         try:
             project: dict[str, Any] = client.get(f"/api/projects/{row.project_id}/")
         except LabelStudioRefused as refused:
             if refused.http_status != 404:
                 raise
         else:
-            if wanted in (project["description"] or ""):
+            if has_marker(project["description"], wanted):
                 return project
             message = (
-                f"Label Studio's project {row.project_id} is not the one CrashDesk made for {corpus.name}: its "
+                f"Label Studio's project {row.project_id} is not the one CrashDesk made for {row.corpus.name}: its "
                 f"description lacks the line {wanted}. Put the line back, or delete the mapping in the admin."
             )
             raise Problem("labelstudio_foreign_project", message)
@@ -91,26 +108,30 @@ def _find(
             "/api/projects", page=page, page_size=100, include="id,title,description,model_version"
         )
         for project in reply["results"]:
-            if wanted in (project["description"] or ""):
+            if has_marker(project["description"], wanted):
                 return project
         if not reply["next"]:
             return None
         page += 1
 
 
-def _create(corpus: Corpus, guideline: Guideline, config: str, client: Client) -> dict[str, Any]:
-    client.post("/api/projects/validate/", {"label_config": config})
-    suffix = f" / {guideline.name} v{guideline.version}"
-    title = (corpus.name[: max(3, MAX_TITLE - len(suffix))] + suffix)[:MAX_TITLE]
+def _form_fields(form: LabelStudioForm) -> dict[str, Any]:
+    return {
+        "label_config": form.xml,
+        "expert_instruction": form.instructions,
+        "show_instruction": bool(form.guideline.text),
+    }
+
+
+def _create(row: LabelStudioProject, form: LabelStudioForm, client: Client) -> dict[str, Any]:
+    client.post("/api/projects/validate/", {"label_config": form.xml})
     project: dict[str, Any] = client.post(
         "/api/projects",
         {
-            "title": title,
+            "title": row.title,
             "description": f"Made by CrashDesk, which owns what is in here. Do not change this line: "
-            f"{marker(corpus, guideline)}",
-            "label_config": config,
-            "expert_instruction": guideline.text,
-            "show_instruction": bool(guideline.text),
+            f"{marker(row.corpus, row.guideline, row.part)}",
+            **_form_fields(form),
             "sampling": "Sequential sampling",
             "show_skip_button": True,
             "enable_empty_annotation": False,
@@ -123,6 +144,8 @@ def _create(corpus: Corpus, guideline: Guideline, config: str, client: Client) -
 
 def _ensure_storage(project_id: int, client: Client) -> None:
     """Let Label Studio read the proxies: from the shared folders, or from the bucket with signed addresses."""
+    if signs():
+        return
     location = settings.STORAGE_LOCATION
     if isinstance(location, S3Location):
         kind, wanted = "s3", {f"CrashDesk {location.bucket}": _bucket(location)}
@@ -153,14 +176,6 @@ def _bucket(location: S3Location) -> dict[str, Any]:
         if frozen.token:
             body["aws_session_token"] = frozen.token
     return body
-
-
-def video_address(proxy_name: str) -> str:
-    """What a task's `video` must be so that Label Studio finds the proxy."""
-    location = settings.STORAGE_LOCATION
-    if isinstance(location, S3Location):
-        return f"s3://{location.bucket}/{proxy_name}"
-    return f"/data/local-files/?d={proxy_name}"
 
 
 def _ensure_view(project_id: int, client: Client) -> None:
@@ -203,33 +218,28 @@ def _ensure_webhook(project_id: int, client: Client) -> None:
 
 @transaction.atomic
 def _save(
-    *, corpus: Corpus, guideline: Guideline, shown: dict[str, Any], digest: str, by: User | None
+    row: LabelStudioProject, *, shown: dict[str, Any], form: LabelStudioForm, by: User | None
 ) -> LabelStudioProject:
-    stale = LabelStudioProject.objects.filter(project_id=shown["id"]).exclude(
-        corpus=corpus, guideline=guideline
-    )
-    for other in stale:
+    for other in LabelStudioProject.objects.filter(project_id=shown["id"]).exclude(pk=row.pk):
         forget(other, by=by)
-    row, created = LabelStudioProject.objects.select_for_update().get_or_create(
-        corpus=corpus,
-        guideline=guideline,
-        defaults={"project_id": shown["id"], "title": shown["title"], "config_hash": digest},
-    )
-    if row.project_id != shown["id"]:
+    row = LabelStudioProject.objects.select_for_update().get(pk=row.pk)
+    if row.project_id not in (None, shown["id"]):
         forget(row, by=by)
-        created = True
-    row.project_id, row.title, row.config_hash = shown["id"], shown["title"], digest
-    row.save()
-    if created:
-        data = {"project_id": shown["id"]}
+    if row.project_id is None:
+        data = {"project_id": shown["id"], "part": row.part}
         record(actor=by, verb="labelstudio.project_made", subject=row, data=data)
+    if row.form_id != form.pk and row.form_id is not None:
+        record(actor=by, verb="labelstudio.form_changed", subject=row, data={"version": form.version})
+    row.project_id, row.title, row.form = shown["id"], shown["title"][:MAX_TITLE], form
+    row.config_hash = config_hash(form.xml)
+    row.save()
     return row
 
 
 @transaction.atomic
 def forget(row: LabelStudioProject, *, by: User | None) -> None:
     """The project is gone from Label Studio: unlink it and its tasks. What was pulled from it stays."""
-    lost = row.tasks.filter(task_id__isnull=False).update(task_id=None)
+    lost = row.tasks.filter(task_id__isnull=False).update(task_id=None, sent_at=None, versions=[])
     gone = LabelStudioAnnotation.objects.filter(task__project=row, deleted_at__isnull=True)
     gone.update(deleted_at=timezone.now())
     record(

@@ -22,8 +22,9 @@ from annotations.corpora.media.timemap import ProxyMap
 from annotations.corpora.models import Corpus, Media, MediaState
 from annotations.labelstudio.client import Client, LabelStudioRefused, task_filter
 from annotations.labelstudio.conversion import Draft, to_regions
+from annotations.labelstudio.media_links import video_address
 from annotations.labelstudio.models import LabelStudioProject, LabelStudioTask
-from annotations.labelstudio.provision import RANK_FIELD, video_address
+from annotations.labelstudio.provision import RANK_FIELD
 from crashdesk.accounts.models import User
 from crashdesk.api.errors import Problem
 from crashdesk.audit.services import record
@@ -171,7 +172,7 @@ def task_data(case: Case, row: LabelStudioTask, media: Media) -> dict[str, Any]:
     rank = UNRANKED if case.review_rank is None else case.review_rank
     note = f"Returned: {case.returned_reason}" if case.returned_reason else ""
     return {
-        "video": video_address(media.proxy_name),
+        "video": video_address(media)[0],
         "fps": float(row.fps),
         "case_id": case.pk,
         "name": case.video.name,

@@ -41,6 +41,7 @@ INSTALLED_APPS = [
     "annotations.gold",
     "annotations.effort",
     "annotations.labelstudio",
+    "annotations.labelstudio.accounts",
     "annotations.datasets",
     "annotations.quality",
     "annotations.corpus_audit",
@@ -168,6 +169,11 @@ CELERY_BEAT_SCHEDULE = {
         "schedule": 600.0,
         "options": {"queue": "data", "expires": 300},
     },
+    "follow-people": {
+        "task": "annotations.labelstudio.accounts.tasks.follow",
+        "schedule": 60.0,
+        "options": {"queue": "sync", "expires": 60},
+    },
     "poll-label-studio": {
         "task": "annotations.labelstudio.tasks.poll",
         "schedule": float(env_int("CRASHDESK_POLL_SECONDS", 3)),
@@ -213,6 +219,15 @@ else:
     LABELSTUDIO_EMAIL = embedded.LABELSTUDIO_EMAIL
     LABELSTUDIO_PASSWORD = embedded.secrets(HOME).labelstudio_password
     LABELSTUDIO_TOKEN = embedded.secrets(HOME).labelstudio_token
+# A Label Studio elsewhere may not see our folder of clips: it gets signed addresses. See docs/labelstudio.md.
+LABELSTUDIO_MEDIA = os.environ.get("CRASHDESK_LABELSTUDIO_MEDIA") or (
+    "signed" if os.environ.get("CRASHDESK_LABELSTUDIO_URL") else "storage"
+)
+if LABELSTUDIO_MEDIA not in {"signed", "storage"}:
+    raise ImproperlyConfigured(f"CRASHDESK_LABELSTUDIO_MEDIA={LABELSTUDIO_MEDIA!r}: write signed or storage")
+LABELSTUDIO_MEDIA_DAYS = env_int("CRASHDESK_LABELSTUDIO_MEDIA_DAYS", 14, at_least=1)
+# Label Studio's own pages slow down with a project's size; a corpus with more cases gets several projects.
+LABELSTUDIO_PART_SIZE = env_int("CRASHDESK_LABELSTUDIO_PART_SIZE", 4500, at_least=1)
 
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": [

@@ -9,17 +9,20 @@ import pytest
 from annotations.cases.models import Guideline
 from annotations.corpora.models import Corpus
 from annotations.labelstudio.config import labelling_config
+from annotations.labelstudio.forms import change_form
+from annotations.labelstudio.media_links import video_address
 from annotations.labelstudio.models import LabelStudioProject, LabelStudioTask
 from annotations.labelstudio.provision import (
     SECRET_HEADER,
     ensure_project,
+    has_marker,
     marker,
-    video_address,
+    title_of,
     webhook_secret,
 )
 from crashdesk.api.errors import Problem
 from crashdesk.environment import S3Location
-from tests.factories import make_case, make_corpus
+from tests.factories import make_case, make_corpus, make_media
 from tests.unit.annotations.labelstudio.fake import FakeLabelStudio
 
 
@@ -93,6 +96,55 @@ def test_a_number_used_again_after_a_wipe_belongs_to_the_newer(
     assert (row.project_id, project.project_id) == (taken["id"], None)
 
 
+def test_parts_are_projects_of_their_own(studio: FakeLabelStudio, project: LabelStudioProject) -> None:
+    second = ensure_project(
+        corpus=project.corpus, guideline=project.guideline, by=None, part=2, client=studio
+    )
+    assert second.project_id != project.project_id
+    assert second.title == "Ring road / six tasks v1 (2)"
+    LabelStudioProject.objects.filter(pk=second.pk).update(project_id=None)
+    again = ensure_project(corpus=project.corpus, guideline=project.guideline, by=None, part=2, client=studio)
+    assert again.project_id == second.project_id
+    assert len(studio.projects) == 2
+
+
+def test_a_line_that_begins_like_another_is_not_that_line() -> None:
+    line = "crashdesk:0123456789ab:corpus-1:guideline-1"
+    assert has_marker(f"Do not change this line: {line}", line)
+    for other in (f"{line}2", f"{line}:part-2", "", None):
+        assert not has_marker(other, line)
+
+
+def test_titles_fit_label_studio(guideline: Guideline) -> None:
+    corpus = make_corpus("x" * 80)
+    for part in (1, 12):
+        assert 3 <= len(title_of(corpus, guideline, part)) <= 50
+
+
+def test_a_changed_form_reaches_the_project_and_is_remembered(
+    studio: FakeLabelStudio, project: LabelStudioProject
+) -> None:
+    form = change_form(
+        corpus=project.corpus, guideline=project.guideline, by=None, wording={"crash": "Unfall"}
+    )
+    again = ensure(studio, project.corpus, project.guideline)
+    shown = studio.projects[again.linked_id]
+    assert again.form == form
+    assert 'value="Unfall" alias="Crash"' in shown["label_config"]
+    assert "Unfall" in shown["expert_instruction"]
+    studio.calls.clear()
+    ensure(studio, project.corpus, project.guideline)
+    assert [call for call in studio.calls if not call.startswith("GET")] == []
+
+
+def test_signed_addresses_need_no_shared_folder(
+    studio: FakeLabelStudio, corpus: Corpus, guideline: Guideline, settings: Any
+) -> None:
+    settings.LABELSTUDIO_MEDIA = "signed"
+    ensure(studio, corpus, guideline)
+    assert studio.storages == []
+
+
 def test_a_refused_webhook_is_no_obstacle(
     studio: FakeLabelStudio, corpus: Corpus, guideline: Guideline
 ) -> None:
@@ -116,7 +168,8 @@ def test_a_bucket_is_attached_with_signed_addresses(
     assert storage["bucket"] == "clips"
     assert storage["presign"] is True
     assert (storage["aws_access_key_id"], storage["s3_endpoint"]) == ("key", "https://s3.example")
-    assert video_address("proxies/ab/ab.mp4") == "s3://clips/proxies/ab/ab.mp4"
+    media = make_media()
+    assert video_address(media) == (f"s3://clips/{media.proxy_name}", None)
 
 
 def test_the_form_asks_six_questions_and_hides_texts_without_a_crash() -> None:
