@@ -10,10 +10,14 @@ from annotations.cases.models import Case, CaseStatus
 from annotations.cases.rules import RuleFinding, check
 from annotations.cases.services import point_approved, said_by, settle_media
 from annotations.cases.workflow import InvalidMove, move
+from annotations.corpora.access import require
+from annotations.reviews.assignments import hand_back
+from annotations.reviews.disputes import drop_live
+from annotations.reviews.draws import draw_of
 from annotations.reviews.models import Review
-from annotations.reviews.services import latest_submitted
+from annotations.reviews.passes import answered, latest_submitted
 from crashdesk.accounts.models import User
-from crashdesk.accounts.permissions import Action, may
+from crashdesk.accounts.permissions import Action, may_somewhere
 from crashdesk.api.errors import Problem
 
 
@@ -23,11 +27,6 @@ class Decision:
 
     case_id: int
     problem: Problem | None
-
-
-def _require(by: User, action: Action) -> None:
-    if not may(by, action):
-        raise Problem("not_allowed", f"{by.username} ({by.role}) may not {action} a case.", status=403)
 
 
 def _reason(reason: str, *, limit: int) -> str:
@@ -54,21 +53,24 @@ def findings_of(review: Review) -> list[RuleFinding]:
 def approve(*, case: Case, by: User) -> Case:
     """Let the answers of the latest submitted review count.
 
-    Raises Problem: not_allowed, nothing_submitted, blocked_by_findings (fields.findings lists them), invalid_move.
+    Raises Problem: not_allowed, not_found, nothing_submitted, needs_another_person (the case was drawn for a second
+    look, and `by` answered it), blocked_by_findings (fields.findings lists them), invalid_move.
     """
-    _require(by, Action.APPROVE)
+    require(by, Action.APPROVE, case.corpus_id)
     case = Case.objects.select_for_update().get(pk=case.pk)
+    if case.status != CaseStatus.SUBMITTED:
+        message = f"Case {case.pk} is {case.status}; only what was submitted is approved."
+        raise InvalidMove("invalid_move", message)
     move(case, CaseStatus.APPROVED, by=by)
     review = latest_submitted(case)
     if review is None:
         raise Problem("nothing_submitted", f"Case {case.pk} has no submitted review.")
-    blocking = [finding for finding in findings_of(review) if finding.blocks]
-    if blocking:
+    if draw_of(case).second and any(passed.reviewer_id == by.pk for passed in answered(case)):
         raise Problem(
-            "blocked_by_findings",
-            f"Case {case.pk}: {'; '.join(finding.message for finding in blocking)}.",
-            fields={"findings": [finding_data(finding) for finding in blocking]},
+            "needs_another_person",
+            f"Case {case.pk} was drawn for a second look; {by.username} answered it, so another person approves it.",
         )
+    raise_findings(case, findings_of(review))
     point_approved(case=case, answers=review.answers.all(), by=by)
     return case
 
@@ -83,9 +85,21 @@ def finding_data(finding: RuleFinding) -> dict[str, Any]:
     }
 
 
+def raise_findings(case: Case, findings: Sequence[RuleFinding]) -> None:
+    """Problem blocked_by_findings where one of them blocks; fields.findings lists those."""
+    blocking = [finding for finding in findings if finding.blocks]
+    if blocking:
+        raise Problem(
+            "blocked_by_findings",
+            f"Case {case.pk}: {'; '.join(finding.message for finding in blocking)}.",
+            fields={"findings": [finding_data(finding) for finding in blocking]},
+        )
+
+
 def approve_many(*, case_ids: Sequence[int], by: User) -> list[Decision]:
     """Approve each case on its own, so that one that cannot be approved never holds back the others."""
-    _require(by, Action.APPROVE)
+    if not may_somewhere(by, Action.APPROVE):
+        raise Problem("not_allowed", f"{by.username} may not approve a case.", status=403)
     cases = Case.objects.in_bulk(case_ids)
     decisions = []
     for case_id in dict.fromkeys(case_ids):
@@ -103,23 +117,25 @@ def approve_many(*, case_ids: Sequence[int], by: User) -> list[Decision]:
 
 @transaction.atomic
 def return_case(*, case: Case, reason: str, by: User) -> Case:
-    """Give a submitted or approved case back to the annotator. An approved one loses its approved answers."""
-    _require(by, Action.APPROVE)
+    """Give a submitted or approved case back to whoever answered it. An approved one loses its approved answers."""
+    require(by, Action.APPROVE, case.corpus_id)
     words = _reason(reason, limit=500)
     case = Case.objects.select_for_update().get(pk=case.pk)
     was_approved = case.status == CaseStatus.APPROVED
     move(case, CaseStatus.RETURNED, by=by, reason=words)
     if was_approved:
         point_approved(case=case, answers=[], by=by)
+    hand_back(case=case, by=by)
     return case
 
 
 @transaction.atomic
 def exclude(*, case: Case, reason: str, by: User) -> Case:
     """Take an open case out of the work, with the reason."""
-    _require(by, Action.EXCLUDE)
+    require(by, Action.EXCLUDE, case.corpus_id)
     words = _reason(reason, limit=300)
     case = Case.objects.select_for_update().get(pk=case.pk)
+    drop_live(case, by=by, why="the case was excluded")
     move(case, CaseStatus.EXCLUDED, by=by, reason=words)
     return case
 
@@ -130,7 +146,7 @@ def reopen(*, case: Case, by: User, reason: str = "reopened") -> Case:
     case = Case.objects.select_for_update().get(pk=case.pk)
     if case.status == CaseStatus.APPROVED:
         return return_case(case=case, reason=reason, by=by)
-    _require(by, Action.EXCLUDE)
+    require(by, Action.EXCLUDE, case.corpus_id)
     if case.status != CaseStatus.EXCLUDED:
         message = f"Case {case.pk} is {case.status}; only an excluded or approved case is reopened."
         raise InvalidMove("invalid_move", message)

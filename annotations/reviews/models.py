@@ -47,6 +47,7 @@ class ReviewPlan(models.Model):
         default=0, help_text="gold cases to be answered before any other"
     )
     gold_share = models.FloatField(default=0.0, validators=_SHARE, help_text="gold cases among those taken")
+    gold_seed = models.BigIntegerField(default=0, db_default=0)
     gold_limit = models.FloatField(
         default=0.0, validators=_SHARE, help_text="people whose mean gold score falls below are paused"
     )
@@ -182,6 +183,13 @@ class Review(models.Model):
         related_name="review",
         help_text="empty: nobody was asked, the person came by themselves",
     )
+    purpose = models.CharField(
+        max_length=12,
+        choices=Purpose,
+        default=Purpose.ANNOTATE,
+        db_default=Purpose.ANNOTATE,
+        help_text="what it was asked for, or what it is when nobody asked; gold never counts for its case",
+    )
     outcome = models.CharField(max_length=10, choices=ReviewOutcome, default=ReviewOutcome.OPEN)
     origin = models.CharField(max_length=120, unique=True, help_text="e.g. labelstudio:annotation:17")
     lead_seconds = models.FloatField(null=True, help_text="as the review tool reports it, idle time included")
@@ -239,3 +247,80 @@ class AnswerChange(models.Model):
 
     def __str__(self) -> str:
         return f"{self.kind} {self.change} in review {self.review_id}"
+
+
+class DisputeState(models.TextChoices):
+    """Stored in the database: never rename one without a migration."""
+
+    OPEN = "open", "waits for an adjudicator"
+    CLAIMED = "claimed", "an adjudicator is at it"
+    SETTLED = "settled", "decided"
+    DROPPED = "dropped", "no longer needed"
+
+
+class Dispute(models.Model):
+    """Two people's answers to a case agree less than the plan asks. `compared` is never changed: when an answer is
+    edited, this dispute is dropped and the next one says what was compared then.
+    """
+
+    case = models.ForeignKey(Case, on_delete=models.PROTECT, related_name="disputes")
+    plan = models.ForeignKey(ReviewPlan, on_delete=models.PROTECT, related_name="disputes")
+    first = models.ForeignKey(Review, on_delete=models.PROTECT, related_name="+")
+    second = models.ForeignKey(Review, on_delete=models.PROTECT, related_name="+")
+    compared = models.JSONField(
+        help_text="by kind: {agreement, threshold, disputed, first, second}; the last two hold {answer, state, value}"
+    )
+    state = models.CharField(max_length=10, choices=DisputeState, default=DisputeState.OPEN)
+    assignment = models.ForeignKey(
+        Assignment, on_delete=models.PROTECT, null=True, related_name="disputes", help_text="who decides it"
+    )
+    names_shown_at = models.DateTimeField(
+        null=True, help_text="when the adjudicator asked who said what; empty: decided blind to names"
+    )
+    opened_at = models.DateTimeField(auto_now_add=True)
+    closed_at = models.DateTimeField(null=True)
+    closed_why = models.CharField(max_length=60, blank=True)
+
+    class Meta:
+        ordering = ["id"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["case"], condition=Q(state__in=["open", "claimed"]), name="dispute_live_once"
+            ),
+            models.CheckConstraint(
+                condition=Q(state__in=["open", "claimed"], closed_at__isnull=True)
+                | Q(state__in=["settled", "dropped"], closed_at__isnull=False),
+                name="dispute_closed_with_its_time",
+            ),
+        ]
+        indexes = [models.Index(fields=["state", "id"])]
+
+    def __str__(self) -> str:
+        return f"dispute {self.pk} about case {self.case_id}"
+
+
+class Choice(models.TextChoices):
+    """Whose answer an adjudicator takes. Stored in the database: never rename one without a migration."""
+
+    FIRST = "first"
+    SECOND = "second"
+    OWN = "own", "neither: the adjudicator's own"
+    AGREED = "agreed", "not in dispute: the first's, which the second's equals or nearly equals"
+
+
+class Ruling(models.Model):
+    """What an adjudicator decided about one kind, changeable until the case is approved. The audit log keeps all."""
+
+    dispute = models.ForeignKey(Dispute, on_delete=models.CASCADE, related_name="rulings")
+    kind = models.CharField(max_length=30, choices=Kind)
+    choice = models.CharField(max_length=10, choices=Choice)
+    answer = models.ForeignKey(Answer, on_delete=models.PROTECT, related_name="+")
+    decided_at = models.DateTimeField(auto_now=True)
+    decided_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
+
+    class Meta:
+        ordering = ["id"]
+        constraints = [models.UniqueConstraint(fields=["dispute", "kind"], name="ruling_once_per_kind")]
+
+    def __str__(self) -> str:
+        return f"{self.kind}: {self.choice} in dispute {self.dispute_id}"

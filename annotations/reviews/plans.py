@@ -17,9 +17,14 @@ from crashdesk.audit.services import record
 
 FIELDS: Final = (
     "strategy", "reservation_minutes", "blind_share", "blind_seed", "double_share", "double_seed", "second_share",
-    "second_seed", "thresholds", "gold_entrance", "gold_share", "gold_limit", "gold_window",
+    "second_seed", "thresholds", "gold_entrance", "gold_share", "gold_seed", "gold_limit", "gold_window",
 )  # fmt: skip
-SHARES: Final = {"blind_share": "blind_seed", "double_share": "double_seed", "second_share": "second_seed"}
+SHARES: Final = {
+    "blind_share": "blind_seed",
+    "double_share": "double_seed",
+    "second_share": "second_seed",
+    "gold_share": "gold_seed",
+}
 DEFAULT_THRESHOLDS: Final[dict[str, float]] = {
     Kind.CRASH_RECOGNITION.value: 1.0,
     Kind.CRASH_DESCRIPTION.value: 0.5,

@@ -8,17 +8,25 @@ from typing import Any
 from django.db import transaction
 from django.utils import timezone
 
-from annotations.cases.models import Answer, AuthorKind, Case, CaseStatus
+from annotations.cases.models import Answer, AuthorKind, Case
 from annotations.cases.rules import Said
 from annotations.cases.services import add_person_answer
-from annotations.cases.workflow import move
+from annotations.reviews.assignments import close, open_assignment, release
 from annotations.reviews.changes import Change, says_the_same
-from annotations.reviews.models import AnswerChange, Assignment, Review, ReviewOutcome
+from annotations.reviews.models import (
+    AnswerChange,
+    Assignment,
+    AssignmentState,
+    Purpose,
+    Review,
+    ReviewOutcome,
+)
+from annotations.reviews.passes import latest_submitted
+from annotations.reviews.settling import after_submission, after_taking_back
 from crashdesk.accounts.models import User
 from crashdesk.audit.services import record
 
-AWAITS_PERSON = (CaseStatus.READY, CaseStatus.PREDICTED)
-SUBMITTABLE = (CaseStatus.IN_REVIEW, CaseStatus.RETURNED)
+__all__ = ["latest_submitted", "record_skip", "record_submission", "says_the_same", "withdraw"]
 
 
 @transaction.atomic
@@ -36,7 +44,10 @@ def record_submission(
     assignment: Assignment | None = None,
     changes: Mapping[str, Change] | None = None,
 ) -> Review:
-    """Write one person's pass over a case, or its newer revision, and bring the case to `submitted`.
+    """Write one person's pass over a case, or its newer revision, close what they were asked, and move the case on.
+
+    `assignment`: what the pass was asked for; None: whatever the person is asked to do with the case now, if anything.
+    Where the case goes is said by annotations.reviews.settling; a gold pass moves nothing.
 
     A person's answer is written only where what was said differs from the draft; elsewhere the draft itself is
     the review's answer. `origin` names the pass (one Review each), `origin@revision` its content: calling again
@@ -68,7 +79,7 @@ def record_submission(
     review.answers.set(chosen)
     review.outcome, review.submitted_at, review.withdrawn_at = ReviewOutcome.SUBMITTED, when, None
     review.lead_seconds, review.problems = lead_seconds, list(problems)
-    review.assignment = assignment or review.assignment
+    _tie(review, _asked(case, reviewer, assignment), at=when)
     review.save()
     review.changes.all().delete()
     AnswerChange.objects.bulk_create(
@@ -79,8 +90,35 @@ def record_submission(
         actor=reviewer, verb="review.submitted", subject=review,
         data={"case": case.pk, "revision": revision, "changed": written, "problems": len(review.problems)},
     )  # fmt: skip
-    _bring_to_submitted(case, review, by=reviewer)
+    after_submission(case, review, by=reviewer)
     return review
+
+
+def _asked(case: Case, reviewer: User, given: Assignment | None) -> Assignment | None:
+    """What a pass answers: what it was made for, or what its person is asked for the same purpose once more."""
+    now = open_assignment(case, reviewer)
+    return now if now is not None and (given is None or given.purpose == now.purpose) else given
+
+
+def _tie(review: Review, assignment: Assignment | None, *, at: datetime) -> None:
+    """Let the review be what was asked, and close what it answers.
+
+    Somebody else's pass over a task that was made for one person is what that task is, and closes nothing. An
+    assignment whose review was taken back is answered anew by the next one; a deciding one is closed by its decision.
+    """
+    if assignment is None:
+        return
+    review.purpose = assignment.purpose
+    if assignment.purpose == Purpose.ADJUDICATE or assignment.person_id != review.reviewer_id:
+        return
+    if review.assignment_id == assignment.pk:
+        return
+    tied = Review.objects.filter(assignment=assignment)
+    if tied.filter(outcome=ReviewOutcome.SUBMITTED).exists():
+        return
+    tied.update(assignment=None)
+    review.assignment = assignment
+    close(assignment, at=at)
 
 
 def _answer_for(
@@ -93,23 +131,19 @@ def _answer_for(
     return add_person_answer(case=case, kind=kind, said=said, by=by, origin=origin, draft=draft)[0]
 
 
-def _bring_to_submitted(case: Case, review: Review, *, by: User) -> None:
-    if case.status in AWAITS_PERSON:
-        move(case, CaseStatus.IN_REVIEW, by=by)
-    if case.status in SUBMITTABLE:
-        move(case, CaseStatus.SUBMITTED, by=by)
-    elif case.status != CaseStatus.SUBMITTED:
-        record(
-            actor=by,
-            verb="review.case_left_alone",
-            subject=review,
-            data={"case": case.pk, "status": case.status},
-        )
-
-
 @transaction.atomic
-def record_skip(*, case: Case, reviewer: User, origin: str, lead_seconds: float | None) -> Review:
-    """Somebody passed on this case without answering. The case stays, or goes back, in review for the next person."""
+def record_skip(
+    *,
+    case: Case,
+    reviewer: User,
+    origin: str,
+    lead_seconds: float | None,
+    assignment: Assignment | None = None,
+) -> Review:
+    """Somebody passed on this case without answering. The case stays, or goes back, in review for the next person.
+
+    What they were asked (`assignment`, or whatever is open for them) is released.
+    """
     case = Case.objects.select_for_update().get(pk=case.pk)
     review, created = Review.objects.select_for_update().get_or_create(
         origin=origin, defaults={"case": case, "reviewer": reviewer, "outcome": ReviewOutcome.SKIPPED}
@@ -117,9 +151,14 @@ def record_skip(*, case: Case, reviewer: User, origin: str, lead_seconds: float 
     if not created and review.outcome == ReviewOutcome.SKIPPED:
         return review
     review.outcome, review.lead_seconds, review.withdrawn_at = ReviewOutcome.SKIPPED, lead_seconds, None
+    asked = _asked(case, reviewer, assignment)
+    if asked is not None:
+        review.purpose = asked.purpose
+        if asked.state == AssignmentState.OPEN and asked.person_id == reviewer.pk:
+            release(assignment=asked, by=reviewer, reason="skipped")
     review.save()
     record(actor=reviewer, verb="review.skipped", subject=review, data={"case": case.pk})
-    _give_back(case, review, by=reviewer)
+    after_taking_back(case, review, by=reviewer)
     return review
 
 
@@ -137,24 +176,5 @@ def withdraw(*, review: Review, by: User | None) -> Review:
     review.outcome, review.withdrawn_at = ReviewOutcome.WITHDRAWN, timezone.now()
     review.save()
     record(actor=by, verb="review.withdrawn", subject=review, data={"case": case.pk, "was": before})
-    _give_back(case, review, by=by)
+    after_taking_back(case, review, by=by)
     return review
-
-
-def _give_back(case: Case, review: Review, *, by: User | None) -> None:
-    others = Review.objects.filter(case=case, outcome=ReviewOutcome.SUBMITTED).exclude(pk=review.pk)
-    if case.status == CaseStatus.SUBMITTED and not others.exists():
-        move(case, CaseStatus.IN_REVIEW, by=by)
-    elif case.status == CaseStatus.APPROVED:
-        record(
-            actor=by,
-            verb="review.case_left_alone",
-            subject=review,
-            data={"case": case.pk, "status": case.status},
-        )
-
-
-def latest_submitted(case: Case) -> Review | None:
-    """The review that would count if the case were approved now."""
-    submitted = Review.objects.filter(case=case, outcome=ReviewOutcome.SUBMITTED)
-    return submitted.order_by("-submitted_at", "-id").first()

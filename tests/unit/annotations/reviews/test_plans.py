@@ -31,7 +31,7 @@ def test_a_change_is_a_new_version_that_keeps_the_rest(lead: User) -> None:
     first.refresh_from_db()
     assert first.gold_share == 0.0
     assert current_plan(corpus) == second
-    assert history(second).get().data["changed"] == {"gold_share": 0.1}
+    assert history(second).get().data["changed"] == {"gold_share": 0.1, "gold_seed": second.gold_seed}
 
 
 def test_nothing_new_is_no_new_version(lead: User) -> None:
