@@ -29,6 +29,7 @@ urlpatterns = [
     path("api/", include("annotations.labelstudio.urls")),
     path("api/", include("annotations.datasets.urls")),
     path("api/", include("annotations.quality.urls")),
+    path("api/", include("annotations.effort.urls")),
     path("api/", include("annotations.corpus_audit.urls")),
     path("api/", include("model_assist.registry.urls")),
     path("api/", include("model_assist.predictions.urls")),
