@@ -10,6 +10,7 @@ from typing import Any
 import requests
 from django.conf import settings
 
+from annotations.labelstudio.key import key_header
 from annotations.labelstudio.tokens import Authority, GivenToken, authority
 from crashdesk.api.errors import Problem
 
@@ -71,7 +72,7 @@ class Client:
     def _send(
         self, method: str, path: str, header: str, *, params: dict[str, Any] | None, body: Any
     ) -> requests.Response:
-        headers = {"Authorization": header, "Connection": "close"}
+        headers = {"Authorization": header, "Connection": "close", **key_header()}
         return requests.request(
             method, self.url + path, params=params, json=body, headers=headers, timeout=TIMEOUT_SECONDS
         )

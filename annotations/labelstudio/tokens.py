@@ -13,6 +13,7 @@ from typing import Any, Final, Protocol
 import requests
 from django.db import transaction
 
+from annotations.labelstudio.key import key_header
 from annotations.labelstudio.models import LabelStudioToken
 from crashdesk.api.errors import Problem
 from crashdesk.audit.services import record
@@ -59,7 +60,10 @@ def access_header(url: str, personal: str, *, refused: str = "") -> str:
         held = _access.get(personal)
         if held is None or held[1] < time.monotonic() or held[0] == refused:
             answer = requests.post(
-                f"{url}/api/token/refresh/", json={"refresh": personal}, timeout=TIMEOUT_SECONDS
+                f"{url}/api/token/refresh/",
+                json={"refresh": personal},
+                headers=key_header(),
+                timeout=TIMEOUT_SECONDS,
             )
             answer.raise_for_status()
             held = (f"Bearer {answer.json()['access']}", time.monotonic() + ACCESS_SECONDS)
@@ -147,6 +151,7 @@ def _made_by_signing_in(url: str, email: str, password: str) -> str:
 def signed_in(url: str, email: str, password: str) -> requests.Session:
     """A browser session of this account, by Label Studio's own form. Raises Problem when it is refused."""
     session = requests.Session()
+    session.headers.update(key_header())
     session.get(f"{url}/user/login/", timeout=TIMEOUT_SECONDS).raise_for_status()
     form = {"email": email, "password": password, "csrfmiddlewaretoken": session.cookies["csrftoken"]}
     answer = session.post(

@@ -4,6 +4,8 @@
 """
 
 import fcntl
+import hashlib
+import hmac
 import json
 import os
 import secrets as randomness
@@ -43,6 +45,8 @@ class EmbeddedConfig:
     labelstudio_venv: Path
     media: Path
     external_labelstudio_database: str = ""
+    labelstudio_guard: bool = True
+    public_url: str = ""
 
     @property
     def logs(self) -> Path:
@@ -93,6 +97,8 @@ def load_config(environ: Mapping[str, str] | None = None) -> EmbeddedConfig:
         .absolute(),
         media=_media_folder(env.get("CRASHDESK_STORAGE_URL", ""), home),
         external_labelstudio_database=env.get("CRASHDESK_LABELSTUDIO_DATABASE_URL", ""),
+        labelstudio_guard=_flag(env, "CRASHDESK_LABELSTUDIO_GUARD", True),
+        public_url=(env.get("CRASHDESK_PUBLIC_URL") or f"http://127.0.0.1:{port}").rstrip("/"),
     )
     seen: dict[int, str] = {}
     for service, number in embedded_ports(config).items():
@@ -141,6 +147,11 @@ def labelstudio_database_url(config: EmbeddedConfig) -> str:
 def embedded_broker_url(config: EmbeddedConfig) -> str:
     """URL of the embedded broker (redis protocol), password included."""
     return f"redis://:{secrets(config.home).broker_password}@127.0.0.1:{config.broker_port}/0"
+
+
+def guard_key(secret_key: str) -> str:
+    """What CrashDesk shows to the guard in front of Label Studio, made from Django's secret key (HMAC-SHA-256)."""
+    return hmac.new(secret_key.encode(), b"crashdesk.labelstudio.guard", hashlib.sha256).hexdigest()
 
 
 def embedded_labelstudio_url(config: EmbeddedConfig) -> str:
@@ -214,6 +225,15 @@ def _port(env: Mapping[str, str], name: str, default: int) -> int:
     if not 1 <= number <= 65535:
         raise ConfigurationError(f"{name}: port {number} is outside 1..65535")
     return number
+
+
+def _flag(env: Mapping[str, str], name: str, default: bool) -> bool:
+    raw = env.get(name, "").strip().lower()
+    if raw in {"", "1", "true", "yes", "on"}:
+        return default if raw == "" else True
+    if raw in {"0", "false", "no", "off"}:
+        return False
+    raise ConfigurationError(f"{name}={raw!r} is neither yes nor no; write {name}=1 or {name}=0")
 
 
 def _media_folder(storage_url: str, home: Path) -> Path:

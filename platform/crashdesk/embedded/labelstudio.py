@@ -14,6 +14,7 @@ from crashdesk.embedded.config import (
     LABELSTUDIO_EMAIL,
     EmbeddedConfig,
     embedded_labelstudio_url,
+    guard_key,
     labelstudio_database_url,
     secrets,
 )
@@ -65,31 +66,46 @@ class LabelStudio:
         if not self.config.external_labelstudio_database:
             # The wheel's PostgreSQL has no pg_trgm and no btree_gin; they only speed up text search.
             inherited |= {"SKIP_TRIGRAM_EXTENSION": "full", "SKIP_BTREE_GIN_EXTENSION": "full"}
-        return inherited | {
-            "HOME": str(self.folder),
-            "TZ": "UTC",
-            "PYTHONUNBUFFERED": "1",
-            "DJANGO_SETTINGS_MODULE": "core.settings.label_studio",
-            "SECRET_KEY": known.labelstudio_secret_key,
-            "DJANGO_DB": "default",
-            "POSTGRE_HOST": database.hostname or "127.0.0.1",
-            "POSTGRE_PORT": str(database.port or 5432),
-            "POSTGRE_NAME": unquote(database.path.strip("/")),
-            "POSTGRE_USER": unquote(database.username or ""),
-            "POSTGRE_PASSWORD": unquote(database.password or ""),
-            "LABEL_STUDIO_BASE_DATA_DIR": str(self.folder),
-            "LABEL_STUDIO_ENABLE_LEGACY_API_TOKEN": "true",
-            "LABEL_STUDIO_LOCAL_FILES_SERVING_ENABLED": "true",
-            "LABEL_STUDIO_LOCAL_FILES_DOCUMENT_ROOT": str(self.config.media),
-            "DISABLE_SIGNUP_WITHOUT_LINK": "true",
-            # the webhook goes to this machine's own loopback address
-            "SSRF_PROTECTION_ENABLED": "false",
-            # without this flag the server accepts predictions that do not fit the labelling configuration
-            "fflag_feat_utc_210_prediction_validation_15082025": "true",
-            "COLLECT_ANALYTICS": "false",
-            "LATEST_VERSION_CHECK": "false",
-            "SENTRY_DSN": "",
-            "FRONTEND_SENTRY_DSN": "",
+        return (
+            inherited
+            | {
+                "HOME": str(self.folder),
+                "TZ": "UTC",
+                "PYTHONUNBUFFERED": "1",
+                "DJANGO_SETTINGS_MODULE": "core.settings.label_studio",
+                "SECRET_KEY": known.labelstudio_secret_key,
+                "DJANGO_DB": "default",
+                "POSTGRE_HOST": database.hostname or "127.0.0.1",
+                "POSTGRE_PORT": str(database.port or 5432),
+                "POSTGRE_NAME": unquote(database.path.strip("/")),
+                "POSTGRE_USER": unquote(database.username or ""),
+                "POSTGRE_PASSWORD": unquote(database.password or ""),
+                "LABEL_STUDIO_BASE_DATA_DIR": str(self.folder),
+                "LABEL_STUDIO_ENABLE_LEGACY_API_TOKEN": "true",
+                "LABEL_STUDIO_LOCAL_FILES_SERVING_ENABLED": "true",
+                "LABEL_STUDIO_LOCAL_FILES_DOCUMENT_ROOT": str(self.config.media),
+                "DISABLE_SIGNUP_WITHOUT_LINK": "true",
+                # the webhook goes to this machine's own loopback address
+                "SSRF_PROTECTION_ENABLED": "false",
+                # without this flag the server accepts predictions that do not fit the labelling configuration
+                "fflag_feat_utc_210_prediction_validation_15082025": "true",
+                "COLLECT_ANALYTICS": "false",
+                "LATEST_VERSION_CHECK": "false",
+                "SENTRY_DSN": "",
+                "FRONTEND_SENTRY_DSN": "",
+            }
+            | self._guard_env()
+        )
+
+    def _guard_env(self) -> dict[str, str]:
+        """What crashdesk_labelstudio_wsgi.py needs to ask CrashDesk before Label Studio answers anybody."""
+        if not self.config.labelstudio_guard:
+            return {}
+        secret = os.environ.get("CRASHDESK_SECRET_KEY") or secrets(self.config.home).django_secret_key
+        return {
+            "GUARD_URL": f"http://127.0.0.1:{self.config.port}/api/labelstudio/guard",
+            "GUARD_KEY": guard_key(secret),
+            "GUARD_DESK": self.config.public_url,
         }
 
     # --- first start: migrations and the owner -------------------------------------------------------
@@ -150,6 +166,12 @@ class LabelStudio:
         """The server: gunicorn when its environment has it, else Label Studio's development server."""
         port = self.config.labelstudio_port
         if _installed_version(self.config.labelstudio_venv, "gunicorn") is None:
+            if self.config.labelstudio_guard:
+                raise LabelStudioError(
+                    f"gunicorn is not installed in {self.config.labelstudio_venv}, and Label Studio's development "
+                    "server has no guard: run `make install`, or set CRASHDESK_LABELSTUDIO_GUARD=0 to let every "
+                    "member of Label Studio do everything there"
+                )
             command = [str(self.python), "-m", "label_studio.server", "start", "--no-browser"]
             return [*command, "--internal-host", "127.0.0.1", "-p", str(port)]
         command = [str(self.python), "-m", "gunicorn", "crashdesk_labelstudio_wsgi:application"]
