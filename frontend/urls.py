@@ -1,4 +1,4 @@
-from django.contrib.auth.views import LoginView, LogoutView
+from django.contrib.auth.views import LoginView
 from django.urls import path
 
 from frontend import (
@@ -7,6 +7,7 @@ from frontend import (
     corpora_views,
     duplicates_views,
     imports_views,
+    opening,
     quality_views,
     runs_views,
     views,
@@ -20,7 +21,7 @@ urlpatterns = [
         LoginView.as_view(template_name="frontend/login.html", redirect_authenticated_user=True),
         name="login",
     ),
-    path("logout", LogoutView.as_view(), name="logout"),
+    path("logout", opening.Leave.as_view(), name="logout"),
     path("", views.home, name="home"),
     path("cases", views.case_list, name="cases"),
     path("cases/<int:pk>", views.case_page, name="case"),
@@ -36,6 +37,8 @@ urlpatterns = [
     path("models/<int:pk>/calibration", calibration_views.calibration_page, name="model-calibration"),
     path("videos/<int:pk>", corpora_views.video_page, name="video"),
     path("videos/<int:pk>/records/<int:record>", corpora_views.source_record, name="source-record"),
+    path("review/<int:pk>", opening.review, name="review"),
+    path("labelstudio", opening.labelstudio, name="labelstudio"),
     path("agreement", quality_views.agreement_page, name="agreement"),
     path("duplicates", duplicates_views.cluster_list, name="duplicates"),
     path("duplicates/said", duplicates_views.verdict_list, name="duplicate-verdicts"),

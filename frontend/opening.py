@@ -1,0 +1,159 @@
+"""The way from CrashDesk into Label Studio and out again: signed in there without a second password."""
+
+from typing import Final
+from urllib.parse import urlsplit
+
+from django.conf import settings
+from django.contrib.auth.decorators import login_required
+from django.contrib.auth.views import LogoutView
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.shortcuts import redirect
+from django.utils import timezone
+from django.utils.decorators import method_decorator
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_safe
+
+from annotations.cases.models import Case
+from annotations.corpora.access import open_to
+from annotations.labelstudio.accounts.models import BrowserSession
+from annotations.labelstudio.client import client
+from annotations.labelstudio.doors import CSRF_COOKIE, SESSION_COOKIE
+from annotations.labelstudio.guard_facts import Facts
+from annotations.labelstudio.models import LabelStudioTask
+from annotations.labelstudio.sessions import end_sessions, open_session, public_url
+from annotations.reviews.assignments import assign, begin, open_assignment
+from annotations.reviews.models import Assignment, Purpose, Way
+from annotations.reviews.plans import current_plan
+from crashdesk.accounts.models import Role, User
+from crashdesk.accounts.scope import not_found
+from crashdesk.api.errors import Problem
+from frontend.access import person
+from frontend.pages import page
+
+TOO_SOON_SECONDS: Final = 20
+"""A session so young that does not work will not work when it is made again."""
+
+
+@require_safe
+@login_required
+@never_cache
+def review(request: HttpRequest, pk: int) -> HttpResponse:
+    """Open a case in Label Studio to answer it: it is taken for the person when nobody has it."""
+    user = person(request)
+    try:
+        case = Case.objects.filter(pk=pk, corpus__in=open_to(user)).first()
+        if case is None:
+            raise not_found()
+        assignment, refusal = _taken(case, user)
+        task = _task(case, assignment)
+        if refusal is not None and not (task is not None and _may_look(task, user)):
+            raise refusal
+        if task is None:
+            message = f"Case {case.pk} is not in Label Studio yet. Push its corpus, or try again in a moment."
+            raise Problem("not_in_labelstudio", message)
+        if assignment is not None:
+            begin(assignment)
+        return _enter(request, f"/projects/{task.project.project_id}/data?task={task.task_id}")
+    except Problem as problem:
+        return _explained(request, problem, case=pk)
+
+
+@require_safe
+@login_required
+@never_cache
+def labelstudio(request: HttpRequest) -> HttpResponse:
+    """Go (back) into Label Studio: `next` is the address there, `renew` says that the session did not work."""
+    wanted = request.GET.get("next", "")
+    if not _is_local(wanted):
+        wanted = "/projects/" if person(request).role == Role.ADMIN else ""
+    try:
+        if not wanted:
+            return redirect("cases")
+        return _enter(request, wanted, renew="renew" in request.GET)
+    except Problem as problem:
+        return _explained(request, problem)
+
+
+class Leave(LogoutView):
+    """Signing out of CrashDesk is signing out of Label Studio: the guard refuses the session from then on."""
+
+    @method_decorator(never_cache)
+    def dispatch(self, request: HttpRequest, *args: object, **kwargs: object) -> HttpResponse:
+        if request.method == "POST" and request.user.is_authenticated:
+            end_sessions(user=request.user, desk_session=request.session.session_key)
+        response = super().dispatch(request, *args, **kwargs)
+        if request.method == "POST":
+            for name in (SESSION_COOKIE, CSRF_COOKIE):
+                if name in request.COOKIES:
+                    response.delete_cookie(name)
+        return response
+
+
+def _taken(case: Case, user: User) -> tuple[Assignment | None, Problem | None]:
+    """What the person is asked to do with the case, taking it when it is free; else why they cannot have it."""
+    held = open_assignment(case, user)
+    if held is not None:
+        return held, None
+    minutes = current_plan(case.corpus_id).reservation_minutes
+    refusal: Problem | None = None
+    for purpose in (Purpose.ANNOTATE, Purpose.DOUBLE):
+        try:
+            taken = assign(case=case, person=user, purpose=purpose, way=Way.TAKEN, by=user, minutes=minutes)
+        except Problem as problem:
+            refusal = refusal or problem
+        else:
+            return taken, None
+    return None, refusal
+
+
+def _task(case: Case, assignment: Assignment | None) -> LabelStudioTask | None:
+    """The task made for this pass alone, else the case's own."""
+    there = LabelStudioTask.objects.filter(
+        case=case, task_id__isnull=False, project__project_id__isnull=False
+    ).select_related("project")
+    own = there.filter(assignment=assignment).first() if assignment is not None else None
+    if own is not None or (assignment is not None and assignment.purpose in (Purpose.DOUBLE, Purpose.GOLD)):
+        return own
+    return there.filter(assignment__isnull=True).first()
+
+
+def _may_look(task: LabelStudioTask, user: User) -> bool:
+    return user.role == Role.ADMIN or Facts(user, query={}, task=task.task_id).sees_task()
+
+
+def _enter(request: HttpRequest, address: str, *, renew: bool = False) -> HttpResponse:
+    """Send the browser to an address in Label Studio with the cookies of the person's session there."""
+    base = public_url(request.get_host())
+    user, key = person(request), request.session.session_key or ""
+    if renew:
+        _refuse_circles(user, key)
+    session = open_session(user=user, desk_session=key, client=client(), renew=renew)
+    response = HttpResponseRedirect(base + address)
+    secure = urlsplit(settings.LABELSTUDIO_PUBLIC_URL).scheme == "https"
+    response.set_cookie(SESSION_COOKIE, session.session_cookie, httponly=True, samesite="Lax", secure=secure)
+    response.set_cookie(CSRF_COOKIE, session.csrf_cookie, samesite="Lax", secure=secure)
+    return response
+
+
+def _refuse_circles(user: User, desk_session: str) -> None:
+    """Label Studio sends whoever it does not know back here; once is enough."""
+    last = BrowserSession.objects.filter(member__user=user, desk_session=desk_session).order_by("-id").first()
+    if last is not None and (timezone.now() - last.started_at).total_seconds() < TOO_SOON_SECONDS:
+        message = (
+            "Label Studio does not accept the sign-in that CrashDesk has just made. Does your browser keep cookies, "
+            "and does no other program on this host name use the cookies sessionid and csrftoken?"
+        )
+        raise Problem("labelstudio_sign_in", message, status=502)
+
+
+def _is_local(address: str) -> bool:
+    """Whether it is a path and query, and nothing that a browser could take for another host."""
+    plain = all(" " < letter < "\x7f" and letter != "\\" for letter in address)
+    return plain and address.startswith("/") and not address.startswith("//")
+
+
+def _explained(request: HttpRequest, problem: Problem, *, case: int | None = None) -> HttpResponse:
+    context = {"problem": problem, "case": case, "page": "cases"}
+    response = page(request, "frontend/opening/problem.html", context)
+    response.status_code = problem.status
+    return response
