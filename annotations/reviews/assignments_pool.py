@@ -57,7 +57,9 @@ def waiting(purpose: Purpose, corpora: Collection[int]) -> QuerySet[Case]:
     if purpose == Purpose.SECOND:
         return cases.filter(~Exists(_assignments([purpose])), status=CaseStatus.SUBMITTED, draw__second=True)
     if purpose == Purpose.ADJUDICATE:
-        return cases.filter(~Exists(_assignments([purpose])), status=CaseStatus.DISPUTED)
+        return cases.filter(
+            ~Exists(_assignments([purpose])), status__in=[CaseStatus.DISPUTED, CaseStatus.ADJUDICATING]
+        )
     if purpose == Purpose.DOUBLE:
         first = Q(Exists(_assignments([Purpose.ANNOTATE])))
         first |= Q(Exists(_reviews().filter(of_pass(Purpose.ANNOTATE))))

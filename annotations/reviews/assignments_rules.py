@@ -36,8 +36,9 @@ HELD: Final = (AssignmentState.OPEN, AssignmentState.DONE)
 
 
 def counting_reviews() -> QuerySet[Review]:
-    """Submitted reviews that answer their case: not withdrawn ones, and none of a gold case."""
-    return Review.objects.filter(outcome=ReviewOutcome.SUBMITTED).exclude(assignment__purpose=Purpose.GOLD)
+    """Submitted reviews that answer their case: not withdrawn ones, no gold ones, no adjudicator's decision."""
+    submitted = Review.objects.filter(outcome=ReviewOutcome.SUBMITTED)
+    return submitted.exclude(purpose__in=[Purpose.GOLD, Purpose.ADJUDICATE])
 
 
 def of_pass(purpose: Purpose) -> Q:

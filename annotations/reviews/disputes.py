@@ -80,7 +80,7 @@ def weigh(case: Case, passes: tuple[Review, Review], *, by: User | None) -> Disp
             move(case, CaseStatus.SUBMITTED, by=by)
         return None
     if live is not None:
-        _close(live, DisputeState.DROPPED, by=by, why="an answer was edited")
+        close_dispute(live, DisputeState.DROPPED, by=by, why="an answer was edited")
     made = Dispute.objects.create(case=case, plan=plan, first=first, second=second, compared=found)
     record(
         actor=by, verb="dispute.opened", subject=made,
@@ -111,13 +111,14 @@ def _carry_over(before: Dispute, after: Dispute) -> None:
 @transaction.atomic
 def drop(dispute: Dispute, *, by: User | None, why: str) -> None:
     """The dispute is no longer needed, and neither is its adjudicator."""
-    _close(dispute, DisputeState.DROPPED, by=by, why=why)
+    close_dispute(dispute, DisputeState.DROPPED, by=by, why=why)
     asked = dispute.assignment
     if asked is not None and asked.state == AssignmentState.OPEN:
         release(assignment=asked, by=None, reason=f"the dispute was dropped: {why}")
 
 
-def _close(dispute: Dispute, state: DisputeState, *, by: User | None, why: str) -> None:
+def close_dispute(dispute: Dispute, state: DisputeState, *, by: User | None, why: str) -> None:
+    """Settled or dropped: the caller holds the case's row."""
     dispute.state, dispute.closed_at, dispute.closed_why = state, timezone.now(), why
     dispute.save()
     record(
