@@ -257,12 +257,11 @@ def hand_back(*, case: Case, by: User | None) -> Assignment | None:
     waits for whoever takes it.
     """
     case = Case.objects.select_for_update(no_key=True).get(pk=case.pk)
-    reviews = counting_reviews().filter(case=case).select_related("reviewer", "assignment")
+    reviews = counting_reviews().filter(case=case).select_related("reviewer")
     latest = reviews.order_by("-submitted_at", "-id").first()
     if latest is None:
         return None
-    asked = Purpose(latest.assignment.purpose) if latest.assignment else Purpose.ANNOTATE
-    purpose = asked if asked in PASSES else Purpose.ANNOTATE
+    purpose = Purpose.DOUBLE if latest.purpose == Purpose.DOUBLE else Purpose.ANNOTATE
     if in_the_way(case=case, person=latest.reviewer, purpose=purpose) is not None:
         return None
     return _write(case, latest.reviewer, purpose, Way.RETURNED, by=by, minutes=None)

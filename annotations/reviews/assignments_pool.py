@@ -7,7 +7,7 @@ from django.db.models import Exists, OuterRef, Q, QuerySet
 from annotations.cases.models import Case, CaseStatus, in_review_order
 from annotations.corpora.access import open_to
 from annotations.corpora.models import Corpus
-from annotations.reviews.assignments_rules import NEEDS, PASSES, counting_reviews, of_pass
+from annotations.reviews.assignments_rules import NEEDS, PASSES, counting_reviews
 from annotations.reviews.models import (
     Assignment,
     AssignmentState,
@@ -62,15 +62,15 @@ def waiting(purpose: Purpose, corpora: Collection[int]) -> QuerySet[Case]:
         )
     if purpose == Purpose.DOUBLE:
         first = Q(Exists(_assignments([Purpose.ANNOTATE])))
-        first |= Q(Exists(_reviews().filter(of_pass(Purpose.ANNOTATE))))
+        first |= Q(Exists(_reviews().filter(purpose=Purpose.ANNOTATE)))
         return cases.filter(
-            first, ~Exists(_assignments([purpose])), ~Exists(_reviews().filter(of_pass(purpose))),
+            first, ~Exists(_assignments([purpose])), ~Exists(_reviews().filter(purpose=purpose)),
             status__in=DRAFTED, draw__double=True,
         )  # fmt: skip
     if purpose == Purpose.ANNOTATE:
-        due = Q(status__in=DRAFTED) & ~Exists(_assignments([purpose]))
-        due &= ~Exists(_reviews().filter(of_pass(purpose)))
-        again = Q(status=CaseStatus.RETURNED) & ~Exists(_assignments(PASSES))
+        due = Q(~Exists(_assignments([purpose])), status__in=DRAFTED)
+        due &= Q(~Exists(_reviews().filter(purpose=purpose)))
+        again = Q(~Exists(_assignments(PASSES)), status=CaseStatus.RETURNED)
         return cases.filter(due | again, status__in=[*DRAFTED, CaseStatus.RETURNED])
     raise ValueError(f"nobody waits for {purpose}")
 
@@ -80,7 +80,7 @@ def not_of(cases: QuerySet[Case], person: User, purpose: Purpose) -> QuerySet[Ca
     asked = Assignment.objects.filter(case=OuterRef("pk"), person=person).exclude(purpose=Purpose.GOLD)
     answered = Exists(_reviews().filter(reviewer=person))
     if purpose == Purpose.ANNOTATE:
-        second = Exists(_reviews().filter(of_pass(Purpose.DOUBLE), reviewer=person))
+        second = Exists(_reviews().filter(purpose=Purpose.DOUBLE, reviewer=person))
         cases = cases.filter(~answered | Q(status=CaseStatus.RETURNED) & ~second)
         return cases.filter(
             ~Exists(asked.filter(purpose=Purpose.DOUBLE, state=AssignmentState.DONE)),

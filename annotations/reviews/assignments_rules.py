@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from django.db.models import Q, QuerySet
+from django.db.models import QuerySet
 
 from annotations.cases.models import Case, CaseStatus
 from annotations.reviews.draws import draw_of
@@ -36,15 +36,8 @@ HELD: Final = (AssignmentState.OPEN, AssignmentState.DONE)
 
 
 def counting_reviews() -> QuerySet[Review]:
-    """Submitted reviews that answer their case: not withdrawn ones, no gold ones, no adjudicator's decision."""
-    submitted = Review.objects.filter(outcome=ReviewOutcome.SUBMITTED)
-    return submitted.exclude(purpose__in=[Purpose.GOLD, Purpose.ADJUDICATE])
-
-
-def of_pass(purpose: Purpose) -> Q:
-    """Of reviews: those of this pass. Who came without being asked made the first one."""
-    asked = Q(assignment__purpose=purpose)
-    return asked if purpose == Purpose.DOUBLE else asked | Q(assignment__isnull=True)
+    """Submitted reviews that can decide about their case, as annotations.reviews.passes counts them."""
+    return Review.objects.filter(outcome=ReviewOutcome.SUBMITTED).exclude(purpose=Purpose.GOLD)
 
 
 def in_the_way(*, case: Case, person: User, purpose: Purpose) -> Problem | None:
@@ -67,7 +60,7 @@ def _own(case: Case, person: User, purpose: Purpose) -> Problem | None:
     asked = Assignment.objects.filter(case=case, person=person, state__in=HELD)
     if purpose in PASSES:
         (other,) = PASSES - {purpose}
-        if reviews.filter(of_pass(other)).exists() or asked.filter(purpose=other).exists():
+        if reviews.filter(purpose=other).exists() or asked.filter(purpose=other).exists():
             return Problem("both_passes", f"{person.username} has the other pass over case {case.pk}.")
     elif reviews.exists() or asked.filter(purpose__in=PASSES).exists():
         return Problem("own_case", f"{person.username} has answered case {case.pk}; another person must.")
@@ -85,7 +78,7 @@ def _slot(case: Case, person: User, purpose: Purpose) -> Problem | None:
     if mine is not None:
         return _taken(mine)
     if purpose in PASSES and case.status != CaseStatus.RETURNED:
-        done = counting_reviews().filter(of_pass(purpose), case=case).select_related("reviewer").first()
+        done = counting_reviews().filter(purpose=purpose, case=case).select_related("reviewer").first()
         if done is not None:
             return Problem("pass_done", f"Case {case.pk}: {done.reviewer.username} has made this pass.")
     return None

@@ -73,6 +73,7 @@ MIDDLEWARE = [
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "crashdesk.accounts.scope.remember_while_reading",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
 ]
@@ -168,6 +169,11 @@ CELERY_BEAT_SCHEDULE = {
         "task": "annotations.corpora.tasks.expire_uploads",
         "schedule": 600.0,
         "options": {"queue": "data", "expires": 300},
+    },
+    "expire-assignments": {
+        "task": "annotations.reviews.tasks.expire_assignments",
+        "schedule": 30.0,
+        "options": {"queue": "data", "expires": 30},
     },
     "follow-people": {
         "task": "annotations.labelstudio.accounts.tasks.follow",
