@@ -10,6 +10,7 @@ from django.db import transaction
 from annotations.cases.models import Case
 from annotations.corpora.access import require
 from annotations.effort.models import Activity, Place
+from annotations.reviews.assignments import keep
 from crashdesk.accounts.models import User
 from crashdesk.accounts.permissions import Action
 from crashdesk.api.errors import Problem
@@ -34,6 +35,7 @@ def note_activity(
 
     Moments and `browser_now_ms` are by the browser's clock, which may be wrong: what lies between the two is taken off
     the server's. Moments later than that, or older than a day, are left out. Problem not_found, not_allowed.
+    What is reserved for the person in the corpus stays theirs while they are active.
     No audit row: these are measurements, and there are thousands a day.
     """
     require(by, Action.REVIEW, case.corpus_id)
@@ -52,4 +54,6 @@ def note_activity(
         **{name: counts.get(name, 0) for name in COUNTS},
     }  # fmt: skip
     _, new = Activity.objects.get_or_create(person=by, batch=batch, defaults=held)
+    if new:
+        keep(person=by, corpus=case.corpus_id)
     return len(moments) if new else 0
