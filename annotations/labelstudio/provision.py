@@ -64,9 +64,7 @@ def ensure_project(
     """
     client = client or default_client()
     form = ensure_form(corpus=corpus, guideline=guideline, by=by)
-    row, _ = LabelStudioProject.objects.get_or_create(
-        corpus=corpus, guideline=guideline, part=part, defaults={"title": title_of(corpus, guideline, part)}
-    )
+    row = project_row(corpus, guideline, part)
     with provisioning(row.pk):
         row.refresh_from_db()
         shown = _find(row, client)
@@ -78,6 +76,14 @@ def ensure_project(
         _ensure_view(shown["id"], client)
         _ensure_webhook(shown["id"], client)
         return _save(row, shown=shown, form=form, by=by)
+
+
+def project_row(corpus: Corpus, guideline: Guideline, part: int = 1) -> LabelStudioProject:
+    """Our row of a part, whether or not it is in Label Studio yet."""
+    title = title_of(corpus, guideline, part)
+    return LabelStudioProject.objects.get_or_create(
+        corpus=corpus, guideline=guideline, part=part, defaults={"title": title}
+    )[0]
 
 
 def title_of(corpus: Corpus, guideline: Guideline, part: int) -> str:

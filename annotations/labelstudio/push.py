@@ -1,57 +1,89 @@
 """Bringing cases into Label Studio, with their drafts as predictions, in review order. Safe to kill and repeat.
 
-A row without a task id is written before its task is made. Whoever comes after a kill finds such rows and asks
-Label Studio, by `data.case_id`, whether the task exists, so that no case is ever shown twice. The row also names
-the drafts before its task shows them: a submission can come home while the push is still under way.
+Every task has an external id (annotations.labelstudio.models.external_id). Its row is written, with the drafts it will
+show, before it is made; annotations.labelstudio.rows says how nobody makes it twice, whatever is killed when and
+however many push at once. Only cases that need a person are pushed, and passes that somebody was asked for.
 """
 
-from collections.abc import Mapping, Sequence
+import time
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import F, QuerySet
+from django.db.models import F, Q, QuerySet
 from django.utils import timezone
 
-from annotations.cases.models import Answer, Case, CaseStatus, Guideline
-from annotations.cases.rules import Said
-from annotations.cases.services import drafts
-from annotations.cases.workflow import move
+from annotations.cases.models import Case, CaseStatus, Guideline
+from annotations.cases.workflow_bulk import move_many
 from annotations.corpora.media.timemap import ProxyMap
-from annotations.corpora.models import Corpus, Media, MediaState
-from annotations.labelstudio.client import Client, LabelStudioRefused, task_filter
-from annotations.labelstudio.conversion import Draft, to_regions
-from annotations.labelstudio.media_links import video_address
-from annotations.labelstudio.models import LabelStudioProject, LabelStudioTask
-from annotations.labelstudio.provision import RANK_FIELD
+from annotations.corpora.models import Corpus, Media
+from annotations.labelstudio.client import Client
+from annotations.labelstudio.client import client as default_client
+from annotations.labelstudio.forms import ensure_form
+from annotations.labelstudio.items import Item, data_digest, gather, proxy_frames
+from annotations.labelstudio.models import LabelStudioForm, LabelStudioProject, LabelStudioTask, external_id
+from annotations.labelstudio.provision import ensure_project
+from annotations.labelstudio.refreshing import follow, migrate, refresh, remove_doubles, show_newest
+from annotations.labelstudio.rows import Key, claim, find_there, link, place, rows_of, unlink
+from annotations.labelstudio.sending import Parcel, Sent, line, send
+from annotations.reviews.models import Assignment, AssignmentState, Purpose
 from crashdesk.accounts.models import User
 from crashdesk.api.errors import Problem
-from crashdesk.audit.services import record
 from crashdesk.jobs.running import Running
 
-BATCH = 200
-UNRANKED = 9_999_999
+BATCH = 1000
+PAUSE_SECONDS = 1.0
 PUSHABLE = (CaseStatus.READY, CaseStatus.PREDICTED, CaseStatus.RETURNED)
+OWN_PASS = (Purpose.DOUBLE, Purpose.GOLD)
+"""Assignments whose person must see nothing of the case's own task."""
+
+__all__ = ["unlink"]
 
 
 @dataclass
 class PushReport:
-    """How many cases were pushed and why others were not; `refused` names each case that Label Studio declined."""
+    """How many cases were pushed and why others were not.
+
+    `passes`: tasks of assignments. `adopted`: made by an earlier push that did not live to write it down. `refused`
+    names each case that Label Studio, or our own check of its draft, declined.
+    """
 
     pushed: int = 0
     updated: int = 0
+    passes: int = 0
+    adopted: int = 0
     without_media: int = 0
     moved_meanwhile: int = 0
     reordered: int = 0
+    migrated: int = 0
+    doubles_removed: int = 0
     refused: list[dict[str, Any]] = field(default_factory=list)
 
 
 def waiting_cases(corpus: Corpus, guideline: Guideline, *, unpredicted: bool) -> QuerySet[Case]:
-    """Cases a push would take, the ranked ones first. `unpredicted` also takes those without drafts."""
+    """Cases a push would take, the ranked ones first. `unpredicted` also takes those without drafts.
+
+    Among them are cases in review whose task has gone from Label Studio.
+    """
     statuses = [CaseStatus.PREDICTED, CaseStatus.RETURNED, *([CaseStatus.READY] if unpredicted else [])]
-    cases = Case.objects.filter(corpus=corpus, guideline=guideline, status__in=statuses)
+    lost = LabelStudioTask.objects.filter(assignment__isnull=True, task_id__isnull=True).values("case")
+    cases = Case.objects.filter(corpus=corpus, guideline=guideline).filter(
+        Q(status__in=statuses) | Q(status=CaseStatus.IN_REVIEW, pk__in=lost)
+    )
     return cases.order_by(F("review_rank").asc(nulls_last=True), "id")
+
+
+def waiting_passes(corpus: Corpus, guideline: Guideline) -> QuerySet[Assignment]:
+    """Open assignments that need a task of their own and have none in Label Studio."""
+    return (
+        Assignment.objects.filter(case__corpus=corpus, case__guideline=guideline)
+        .filter(state=AssignmentState.OPEN, purpose__in=OWN_PASS)
+        .filter(Q(labelstudio_task__isnull=True) | Q(labelstudio_task__task_id__isnull=True))
+        .order_by("id")
+    )
 
 
 def newest_guideline(corpus: Corpus) -> Guideline:
@@ -70,246 +102,318 @@ def push_cases(
     running: Running | None = None,
     unpredicted: bool = False,
 ) -> PushReport:
-    """Make a task for every waiting case of the project, in batches, and bring the cases in review."""
-    report = PushReport()
-    cases = waiting_cases(project.corpus, project.guideline, unpredicted=unpredicted)
-    ids = list(cases.values_list("pk", flat=True))
-    version = ""
-    for start in range(0, len(ids), BATCH):
-        batch = ids[start : start + BATCH]
-        version = _push_batch(project, batch, client=client, by=by, report=report) or version
-        if running is not None:
-            running.progress(start + len(batch), len(ids), f"{report.pushed} cases in Label Studio")
-    report.reordered = _follow_ranks(project, client)
-    if version and version != project.shown_model_version:
-        client.patch(f"/api/projects/{project.linked_id}/", {"model_version": version})
-        project.shown_model_version = version[:100]
-        project.save(update_fields=["shown_model_version"])
-    return report
-
-
-@dataclass(frozen=True)
-class _Item:
-    """One case on its way: its row, its data for Label Studio, and the drafts it will show."""
-
-    case: Case
-    task: LabelStudioTask
-    data: dict[str, Any]
-    prediction: dict[str, Any] | None
-    shown: dict[str, int]
-
-    @property
-    def whole(self) -> dict[str, Any]:
-        return {"data": self.data, "predictions": [self.prediction] if self.prediction else []}
-
-
-def _push_batch(
-    project: LabelStudioProject, ids: Sequence[int], *, client: Client, by: User | None, report: PushReport
-) -> str:
-    """Push these cases; returns the model version that the last of them shows."""
-    items, interrupted = _prepare(project, ids, report)
-    known = find_tasks(project, interrupted, client)
-    for item in items:
-        if item.task.task_id is not None and _refresh(project, item, client):
-            known[item.case.pk] = item.task.task_id
-            report.updated += 1
-    missing = [item for item in items if item.case.pk not in known]
-    _note_shown(missing)
-    refused = _import(project, missing, client)
-    known |= find_tasks(project, [item.case.pk for item in missing if item.case.pk not in refused], client)
-    for case_id, message in refused.items():
-        report.refused.append({"case": case_id, "message": message})
-        LabelStudioTask.objects.filter(case=case_id, task_id__isnull=True).delete()
-    done = [item for item in items if item.case.pk in known]
-    _settle(done, known, by=by, report=report)
-    versions = [item.prediction["model_version"] for item in done if item.prediction]
-    return versions[-1] if versions else ""
-
-
-def _prepare(
-    project: LabelStudioProject, ids: Sequence[int], report: PushReport
-) -> tuple[list[_Item], list[int]]:
-    """The batch with a row for every case, and the cases whose row an interrupted push left behind."""
-    cases = {case.pk: case for case in Case.objects.filter(pk__in=ids).select_related("video__media")}
-    rows = {row.case_id: row for row in LabelStudioTask.objects.filter(case__in=ids)}
-    interrupted = [case_id for case_id, row in rows.items() if row.task_id is None]
-    items = []
-    for case in (cases[case_id] for case_id in ids):
-        media = case.video.media
-        if media is None or media.state != MediaState.READY:
-            report.without_media += 1
-            continue
-        row = rows.get(case.pk)
-        if row is None:
-            fps = media.proxy_fps
-            row, _ = LabelStudioTask.objects.get_or_create(
-                case=case, defaults={"project": project, "fps_num": fps.numerator, "fps_den": fps.denominator}
-            )
-        items.append(_item(case, row, media))
-    return items, interrupted
-
-
-def _item(case: Case, row: LabelStudioTask, media: Media) -> _Item:
-    answers = drafts(case)
-    return _Item(
-        case=case,
-        task=row,
-        data=task_data(case, row, media),
-        prediction=prediction(answers, proxy_map(row, media)),
-        shown={kind: answer.pk for kind, answer in answers.items()},
+    """push_corpus of the corpus and guideline that a project belongs to."""
+    return push_corpus(
+        project.corpus, project.guideline, client=client, by=by, running=running, unpredicted=unpredicted
     )
+
+
+def push_corpus(
+    corpus: Corpus,
+    guideline: Guideline,
+    *,
+    client: Client,
+    by: User | None,
+    running: Running | None = None,
+    unpredicted: bool = False,
+) -> PushReport:
+    """Make a task for every waiting case and pass, in as many projects as it takes, and bring the cases in review.
+
+    What is in Label Studio already follows: new drafts, ranks, the form's version, addresses about to expire. Raises
+    LabelStudioDown and LabelStudioRefused; what was done till then stays, and the next push goes on from there.
+    """
+    keys: list[Key] = [
+        (pk, None)
+        for pk in waiting_cases(corpus, guideline, unpredicted=unpredicted).values_list("pk", flat=True)
+    ]
+    keys += [(one.case_id, one.pk) for one in waiting_passes(corpus, guideline)]
+    push = _Push(corpus, guideline, client, by, running, total=len(keys))
+    push.parts_there()
+    with line(client) as under_way:
+        for start in range(0, len(keys), BATCH):
+            for parcel in push.parcels(keys[start : start + BATCH]):
+                for sent in under_way.put(parcel):
+                    push.settle(sent)
+        for sent in under_way.rest():
+            push.settle(sent)
+    push.take_up()
+    push.keep_up()
+    return push.report
+
+
+class _Push:
+    """One push of one corpus under one guideline."""
+
+    def __init__(
+        self,
+        corpus: Corpus,
+        guideline: Guideline,
+        client: Client,
+        by: User | None,
+        running: Running | None = None,
+        *,
+        total: int = 0,
+    ) -> None:
+        self.corpus, self.guideline, self.client, self.by, self.running = (
+            corpus, guideline, client, by, running,
+        )  # fmt: skip
+        self.form: LabelStudioForm = ensure_form(corpus=corpus, guideline=guideline, by=by)
+        self.report = PushReport()
+        self.total, self.done = total, 0
+        self._projects: dict[int, LabelStudioProject] = {}
+        self._uncertain: list[Key] = []
+        self._statuses: dict[int, str] = {}
+
+    def parts_there(self) -> None:
+        """Bring every part that exists in line; the first one is made where there is none."""
+        parts = LabelStudioProject.objects.filter(corpus=self.corpus, guideline=self.guideline)
+        for part in list(parts.order_by("part").values_list("part", flat=True)) or [1]:
+            project = ensure_project(
+                corpus=self.corpus, guideline=self.guideline, by=self.by, part=part, client=self.client
+            )
+            self._projects[project.pk] = project
+
+    def project(self, row: LabelStudioTask) -> LabelStudioProject:
+        """The row's project, made in Label Studio when it is a new part."""
+        if row.project_id not in self._projects:
+            self._projects[row.project_id] = ensure_project(
+                corpus=self.corpus, guideline=self.guideline, by=self.by, part=row.project.part, client=self.client
+            )  # fmt: skip
+        return self._projects[row.project_id]
+
+    def parcels(self, keys: Sequence[Key]) -> list[Parcel]:
+        """What of these keys is new, to be sent; the others are refreshed, or left until the end."""
+        rows = rows_of(keys)
+        items = self._items(keys, rows)
+        there = [(item, rows[item.key]) for item in items if _is_there(rows.get(item.key))]
+        gone = self._refresh(there)
+        self._uncertain += [item.key for item in items if item.key in rows and not _is_there(rows[item.key])]
+        self._uncertain += gone
+        made = place(
+            corpus=self.corpus, guideline=self.guideline, part_size=settings.LABELSTUDIO_PART_SIZE,
+            wanted=[item.wanted(self.form) for item in items if item.key not in rows],
+        )  # fmt: skip
+        return self._wrapped((item, made[item.key]) for item in items if item.key in made)
+
+    def _items(self, keys: Sequence[Key], rows: dict[Key, LabelStudioTask]) -> list[Item]:
+        items, without_media = gather(keys, self.form, rows=rows)
+        self.report.without_media += len(without_media)
+        self.done += len(without_media)
+        for item in items:
+            self._statuses[item.case.pk] = item.case.status
+            if item.problem:
+                self._refuse(item.case.pk, item.problem)
+        return [item for item in items if not item.problem]
+
+    def _refuse(self, case_id: int, message: str) -> None:
+        self.report.refused.append({"case": case_id, "message": message})
+
+    def _wrapped(self, items: Iterable[tuple[Item, LabelStudioTask]]) -> list[Parcel]:
+        by_project: dict[int, list[tuple[Item, LabelStudioTask]]] = defaultdict(list)
+        for item, row in items:
+            by_project[row.project_id].append((item, row))
+        return [Parcel(self.project(inside[0][1]), inside) for inside in by_project.values()]
+
+    def _refresh(self, there: list[tuple[Item, LabelStudioTask]]) -> list[Key]:
+        """Returns the keys whose task has gone from Label Studio."""
+        gone: list[Key] = []
+        for parcel in self._wrapped(there):
+            refreshed = refresh(parcel, self.form, self.client)
+            self.report.updated += len(refreshed)
+            self._bring_in_review([item.case.pk for item, _ in refreshed if item.assignment_id is None])
+            self._tell(len(refreshed))
+            known = {row.pk for _, row in refreshed}
+            gone += [item.key for item, row in parcel.items if row.pk not in known]
+        return gone
+
+    def settle(self, sent: Sent) -> None:
+        """Link the rows to their tasks and bring the cases in review, but for those that moved meanwhile."""
+        items = {row.pk: item for item, row in sent.parcel.items}
+        for row_id, message in sent.refused.items():
+            self._refuse(items[row_id].case.pk, message)
+            LabelStudioTask.objects.filter(pk=row_id, task_id__isnull=True).delete()
+        self._link({row_id: number for row_id, number in sent.numbers.items()}, items)
+
+    @transaction.atomic
+    def _link(self, numbers: dict[int, int], items: dict[int, Item]) -> None:
+        """Rows are locked before cases, as a pull does: a case that it has just brought to `submitted` stays there."""
+        rows = LabelStudioTask.objects.filter(pk__in=numbers)
+        list(rows.select_for_update().order_by("pk").values_list("pk", flat=True))
+        link(numbers, at=timezone.now())
+        own = [items[row_id].case.pk for row_id in numbers if items[row_id].assignment_id is None]
+        self.report.passes += len(numbers) - len(own)
+        self._bring_in_review(own)
+        self._tell(len(numbers))
+
+    @transaction.atomic
+    def _bring_in_review(self, case_ids: Sequence[int]) -> None:
+        cases = Case.objects.filter(pk__in=case_ids).select_for_update().order_by("pk")
+        statuses = dict(cases.values_list("pk", "status"))
+        moved = move_many(
+            [pk for pk, status in statuses.items() if status in PUSHABLE], CaseStatus.IN_REVIEW, by=self.by
+        )
+        remade = [
+            pk for pk, status in statuses.items()
+            if status == CaseStatus.IN_REVIEW == self._statuses.get(pk)
+        ]  # fmt: skip
+        self.report.pushed += len(moved) + len(remade)
+        self.report.moved_meanwhile += len(statuses) - len(moved) - len(remade)
+
+    def _tell(self, more: int) -> None:
+        self.done += more
+        if self.running is not None:
+            message = f"{self.report.pushed + self.report.passes} tasks in Label Studio"
+            self.running.progress(self.done, self.total, message)
+
+    # --- what an earlier push left behind, or another one has in hand ----------------------------------------
+
+    def take_up(self) -> None:
+        """Look for the tasks whose rows somebody else has claimed: adopt what is there, send what is not."""
+        doubtful = left = list(dict.fromkeys(self._uncertain))
+        while left:
+            rows = {key: row for key, row in rows_of(left).items() if not _is_there(row)}
+            self._adopt(rows)
+            rows = {key: row for key, row in rows_of(rows).items() if not _is_there(row)}
+            mine = {row.pk for row in claim(list(rows.values()))}
+            self._send_again({key: row for key, row in rows.items() if row.pk in mine})
+            left = [key for key, row in rows.items() if row.pk not in mine]
+            if left:
+                if self.running is not None:
+                    self.running.progress(
+                        self.done, self.total, f"waiting for {len(left)} tasks of another push"
+                    )
+                time.sleep(PAUSE_SECONDS)
+        self.report.doubles_removed += remove_doubles(rows_of(doubtful).values(), self.client)
+
+    def _adopt(self, rows: dict[Key, LabelStudioTask]) -> None:
+        by_project: dict[int, list[LabelStudioTask]] = defaultdict(list)
+        for row in rows.values():
+            by_project[row.project_id].append(row)
+        for some in by_project.values():
+            ids = {row.external_id: row for row in some}
+            there = find_there(self.project(some[0]), list(ids), self.client)
+            found = {ids[external].pk: tasks[0]["id"] for external, tasks in there.items()}
+            keys = [ids[external] for external in there]
+            items, _ = gather([(row.case_id, row.assignment_id) for row in keys], self.form, rows=rows)
+            wanted = {rows[item.key].pk: item for item in items}
+            self.report.adopted += len(wanted)
+            self._link({row_id: number for row_id, number in found.items() if row_id in wanted}, wanted)
+
+    def _send_again(self, rows: dict[Key, LabelStudioTask]) -> None:
+        """Claimed rows without a task there: their drafts are noted anew, then they are sent."""
+        for start in range(0, len(rows), BATCH):
+            some = dict(list(rows.items())[start : start + BATCH])
+            items = self._items(list(some), some)
+            note(items, some, self.form)
+            for parcel in self._wrapped((item, some[item.key]) for item in items):
+                self.settle(send(parcel, self.client))
+
+    def keep_up(self) -> None:
+        """What else has changed since the tasks were made."""
+        for project in self._projects.values():
+            self.report.migrated += migrate(project, self.form, self.client)
+            self.report.reordered += follow(project, self.form, self.client, running=self.running)
+            show_newest(project, self.client)
+
+
+def note(items: Sequence[Item], rows: dict[Key, LabelStudioTask], form: LabelStudioForm) -> None:
+    """Write down what the tasks about to be made will say and show."""
+    for item in items:
+        row = rows[item.key]
+        row.fps_num, row.fps_den = item.fps.numerator, item.fps.denominator
+        row.shown_answers, row.versions, row.form = item.shown.answers, item.shown.versions, form
+        row.shown_rank, row.data_digest = item.case.review_rank, data_digest(item.data)
+        row.media_until = item.media_until
+    LabelStudioTask.objects.bulk_update(
+        [rows[item.key] for item in items],
+        [
+            "fps_num",
+            "fps_den",
+            "shown_answers",
+            "versions",
+            "form",
+            "shown_rank",
+            "data_digest",
+            "media_until",
+        ],
+        batch_size=500,
+    )
+
+
+def _is_there(row: LabelStudioTask | None) -> bool:
+    return row is not None and row.task_id is not None
+
+
+# --- one task at once -----------------------------------------------------------------------------------------
+
+
+def push_assignment(
+    assignment: Assignment, *, by: User | None, client: Client | None = None
+) -> LabelStudioTask:
+    """The task of an assignment, made now if need be: its own for a second blind pass or a gold case, else the case's.
+
+    Raises Problem (no_task) when the case cannot be shown: no media, a refused draft, or not in a status for review.
+    """
+    own = assignment.pk if assignment.purpose in OWN_PASS else None
+    return ensure_task(assignment.case, assignment_id=own, by=by, client=client)
+
+
+def ensure_task(
+    case: Case, *, assignment_id: int | None = None, by: User | None, client: Client | None = None
+) -> LabelStudioTask:
+    """The case's own task, or that of an assignment, made now if it is not there; its video's address is renewed."""
+    key: Key = (case.pk, assignment_id)
+    row = rows_of([key]).get(key)
+    client = client or default_client()
+    if row is not None and row.task_id is not None:
+        form = row.form or ensure_form(corpus=case.corpus, guideline=case.guideline, by=by)
+        follow(row.project, form, client, only=row)
+        return row
+    needed = assignment_id is not None or case.status in (*PUSHABLE, CaseStatus.IN_REVIEW)
+    if not needed:
+        raise Problem("no_task", f"Case {case.pk} is {case.status}: there is nothing to answer.")
+    push = _Push(case.corpus, case.guideline, client, by, total=1)
+    for parcel in push.parcels([key]):
+        push.settle(send(parcel, client))
+    push.take_up()
+    row = rows_of([key]).get(key)
+    if row is None or row.task_id is None:
+        reasons = [refused["message"] for refused in push.report.refused]
+        message = f"Case {case.pk} cannot be shown: {reasons[0] if reasons else 'its clip is not ready'}"
+        raise Problem("no_task", message)
+    show_newest(row.project, client)
+    return row
+
+
+def task_for(case: Case, person: User) -> LabelStudioTask | None:
+    """The task this person answers the case in: that of their open assignment, else the case's own. None: none yet."""
+    rows = LabelStudioTask.objects.filter(case=case, task_id__isnull=False).select_related("project")
+    asked = Assignment.objects.filter(case=case, person=person, state=AssignmentState.OPEN).first()
+    if asked is not None and asked.purpose in OWN_PASS:
+        return rows.filter(assignment=asked).first()
+    return rows.filter(assignment__isnull=True).first()
+
+
+def find_tasks(project: LabelStudioProject, case_ids: Sequence[int], client: Client) -> dict[int, int]:
+    """Case id to the id of its own task in Label Studio, for those that have one there (the oldest, were there two)."""
+    cases = {external_id(pk, None): pk for pk in case_ids}
+    there = find_there(project, list(cases), client)
+    return {cases[external]: tasks[0]["id"] for external, tasks in there.items()}
 
 
 def proxy_map(row: LabelStudioTask, media: Media) -> ProxyMap:
     """How the task's frames lie on the source clip's time."""
-    if media.proxy_frame_count is None:
-        raise ValueError(f"media {media.pk} has no proxy: it is {media.state}")
-    return ProxyMap(media.times, row.fps, media.proxy_frame_count)
-
-
-def task_data(case: Case, row: LabelStudioTask, media: Media) -> dict[str, Any]:
-    """A task's `data`. Label Studio sorts these as text, so the rank is padded."""
-    rank = UNRANKED if case.review_rank is None else case.review_rank
-    note = f"Returned: {case.returned_reason}" if case.returned_reason else ""
-    return {
-        "video": video_address(media)[0],
-        "fps": float(row.fps),
-        "case_id": case.pk,
-        "name": case.video.name,
-        "note": note,
-        RANK_FIELD: f"{rank:07d}",
-    }
-
-
-def prediction(answers: Mapping[str, Answer], frames: ProxyMap) -> dict[str, Any] | None:
-    """The drafts as one Label Studio prediction, or None when there is nothing to show.
-
-    Its version names every model that had a part; its score is the lowest confidence among the answers.
-    """
-    found = {
-        kind: Draft(Said(answer.state, answer.value), answer.confidence) for kind, answer in answers.items()
-    }
-    regions = to_regions(found, frames)
-    if not regions:
-        return None
-    versions = sorted({answer.model_version or "imported" for answer in answers.values()})
-    made: dict[str, Any] = {"model_version": "+".join(versions), "result": regions}
-    scores = [answer.confidence for answer in answers.values() if answer.confidence is not None]
-    if scores:
-        made["score"] = round(min(scores), 4)
-    return made
-
-
-def find_tasks(project: LabelStudioProject, case_ids: Sequence[int], client: Client) -> dict[int, int]:
-    """Case id to the id of its task in Label Studio, for those that have one there (the oldest, were there two)."""
-    found: dict[int, int] = {}
-    for start in range(0, len(case_ids), BATCH):
-        wanted = task_filter("data.case_id", "in_list", "Number", list(case_ids[start : start + BATCH]))
-        for page in client.tasks(project.linked_id, [wanted], fields="task_only"):
-            for task in page:
-                found.setdefault(task["data"]["case_id"], task["id"])
-    return found
-
-
-def _note_shown(items: Sequence[_Item]) -> None:
-    """Write down which drafts the tasks about to be made will show. A task already there keeps its own note."""
-    for item in items:
-        item.task.shown_answers = item.shown
-    LabelStudioTask.objects.bulk_update([item.task for item in items], ["shown_answers"])
-
-
-def _import(project: LabelStudioProject, items: Sequence[_Item], client: Client) -> dict[int, str]:
-    """Make the tasks. A batch that is refused is halved until the culprits stand alone: case id to reason."""
-    if not items:
-        return {}
-    try:
-        client.post(f"/api/projects/{project.linked_id}/import", [item.whole for item in items])
-    except LabelStudioRefused as refused:
-        if refused.http_status != 400:
-            raise
-        if len(items) == 1:
-            return {items[0].case.pk: refused.detail}
-        half = len(items) // 2
-        return _import(project, items[:half], client) | _import(project, items[half:], client)
-    return {}
-
-
-def _refresh(project: LabelStudioProject, item: _Item, client: Client) -> bool:
-    """A case that comes back: its note and rank, and new drafts unless somebody has annotated the task already.
-
-    False when the task was deleted in Label Studio: it must be made again.
-    """
-    try:
-        client.patch(f"/api/tasks/{item.task.task_id}/", {"data": item.data})
-    except LabelStudioRefused as refused:
-        if refused.http_status != 404:
-            raise
-        unlink(item.task)
-        return False
-    annotated = item.task.annotations.filter(deleted_at__isnull=True).exists()
-    if annotated or item.prediction is None or item.shown == item.task.shown_answers:
-        return True
-    body = [{"task": item.task.task_id, **item.prediction}]
-    client.post(f"/api/projects/{project.linked_id}/import/predictions", body)
-    item.task.shown_answers = item.shown
-    item.task.save(update_fields=["shown_answers"])
-    return True
-
-
-@transaction.atomic
-def unlink(row: LabelStudioTask) -> None:
-    """The task is gone from Label Studio. The reviews that came from it stay; a push makes the task anew."""
-    record(actor=None, verb="labelstudio.task_lost", subject=row.case, data={"task": row.task_id})
-    row.task_id = None
-    row.save(update_fields=["task_id"])
-    row.annotations.filter(deleted_at__isnull=True).update(deleted_at=timezone.now())
-
-
-@transaction.atomic
-def _settle(items: Sequence[_Item], known: Mapping[int, int], *, by: User | None, report: PushReport) -> None:
-    """Link the rows to their tasks and bring the cases in review, but for those that moved meanwhile.
-
-    Rows are locked before cases, as a pull does: a case that a pull has just brought to `submitted` stays there.
-    """
-    now = timezone.now()
-    ours = LabelStudioTask.objects.filter(pk__in=[item.task.pk for item in items])
-    rows = {row.pk: row for row in ours.select_for_update().order_by("pk")}
-    shown = Case.objects.filter(pk__in=[item.case.pk for item in items])
-    cases = {case.pk: case for case in shown.select_for_update().order_by("pk")}
-    for item in items:
-        row, case = rows[item.task.pk], cases[item.case.pk]
-        if row.task_id is None:
-            row.task_id = known[case.pk]
-        row.shown_rank, row.pushed_at = item.case.review_rank, now
-        row.save(update_fields=["task_id", "shown_rank", "pushed_at"])
-        if case.status in PUSHABLE:
-            move(case, CaseStatus.IN_REVIEW, by=by)
-            report.pushed += 1
-        else:
-            report.moved_meanwhile += 1
-
-
-def _follow_ranks(project: LabelStudioProject, client: Client) -> int:
-    """Tell Label Studio the ranks that a later selection round gave to cases already in review."""
-    rows = project.tasks.filter(task_id__isnull=False, case__status=CaseStatus.IN_REVIEW)
-    stale = rows.exclude(shown_rank=F("case__review_rank")).exclude(
-        shown_rank__isnull=True, case__review_rank__isnull=True
-    )
-    changed = 0
-    for row in stale.select_related("case__video__media"):
-        media = row.case.video.media
-        if media is None:
-            continue
-        client.patch(f"/api/tasks/{row.task_id}/", {"data": task_data(row.case, row, media)})
-        row.shown_rank = row.case.review_rank
-        row.save(update_fields=["shown_rank"])
-        changed += 1
-    return changed
+    return proxy_frames(media, row.fps)
 
 
 def deep_link(case: Case) -> str | None:
     """Where a browser opens this case in Label Studio; None while it is not there."""
-    row = LabelStudioTask.objects.filter(case=case).select_related("project").first()
-    if row is None or row.task_id is None or row.project.project_id is None:
+    row = LabelStudioTask.objects.filter(case=case, assignment__isnull=True).select_related("project").first()
+    return link_of(row) if row is not None else None
+
+
+def link_of(row: LabelStudioTask) -> str | None:
+    """Where a browser opens a task; None while it is not there."""
+    if row.task_id is None or row.project.project_id is None:
         return None
     return f"{settings.LABELSTUDIO_PUBLIC_URL}/projects/{row.project.project_id}/data?task={row.task_id}"

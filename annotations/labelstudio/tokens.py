@@ -140,8 +140,8 @@ def _made_by_signing_in(url: str, email: str, password: str) -> str:
 
         made = call("POST", "/api/token/")
         if made.status_code == 409:  # there is one, and its full text was shown once only
-            for token in call("GET", "/api/token/").json():
-                call("POST", "/api/token/blacklist/", {"refresh": token["token"]}).raise_for_status()
+            for held in call("GET", "/api/token/").json():
+                call("POST", "/api/token/blacklist/", {"refresh": held["token"]}).raise_for_status()
             made = call("POST", "/api/token/")
         made.raise_for_status()
         token: str = made.json()["token"]

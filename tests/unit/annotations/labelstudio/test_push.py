@@ -1,5 +1,6 @@
 """Cases into Label Studio: once each, in review order, whatever dies on the way."""
 
+from datetime import timedelta
 from fractions import Fraction
 from typing import Any
 
@@ -8,7 +9,7 @@ import pytest
 from annotations.cases.kinds import Kind
 from annotations.cases.models import Case, CaseStatus
 from annotations.cases.workflow import move
-from annotations.labelstudio import push
+from annotations.labelstudio import push, rows
 from annotations.labelstudio.models import LabelStudioProject, LabelStudioTask
 from annotations.labelstudio.push import PushReport, deep_link, push_cases
 from annotations.reviews.decisions import return_case
@@ -74,18 +75,34 @@ def test_a_new_ranking_reaches_tasks_already_there(
     assert pushed(project, studio).reordered == 0
 
 
-@pytest.mark.parametrize("dies_after", ["/import", "/api/tasks"])
-def test_a_push_killed_half_way_never_shows_a_case_twice(
-    project: LabelStudioProject, studio: FakeLabelStudio, dies_after: str
+def test_a_push_killed_at_any_request_never_shows_a_case_twice(
+    project: LabelStudioProject, studio: FakeLabelStudio, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    cases = [predicted(project) for _ in range(3)]
-    studio.break_after = dies_after
-    with pytest.raises(KeyboardInterrupt):
+    """Killed before and after every single request that a push makes, and pushed again."""
+    monkeypatch.setattr(rows, "QUIET", timedelta(0))
+    monkeypatch.setattr(push, "BATCH", 2)
+    monkeypatch.setattr(push, "PAUSE_SECONDS", 0.0)
+    deaths, carried_out, number = 0, False, 0
+    while True:
+        cases = [predicted(project) for _ in range(3)]
+        studio.die_at(number, carried_out=carried_out)
+        try:
+            pushed(project, studio)
+        except KeyboardInterrupt:
+            deaths += 1
+        else:
+            if carried_out:
+                break
+            carried_out, number = True, -1
+        studio.die_at(None)
         pushed(project, studio)
-    assert pushed(project, studio).pushed == 3
-    assert len(studio.all_tasks) == 3
-    assert {row.task_id for row in LabelStudioTask.objects.all()} == set(studio.all_tasks)
-    assert Case.objects.filter(pk__in=[case.pk for case in cases], status="in_review").count() == 3
+        shown = [task["data"]["external_id"] for task in studio.all_tasks.values()]
+        assert len(shown) == len(set(shown)) == Case.objects.count()
+        assert Case.objects.exclude(status=CaseStatus.IN_REVIEW).count() == 0
+        assert {row.task_id for row in LabelStudioTask.objects.all()} == set(studio.all_tasks)
+        assert all(studio.task_of(case.pk)["predictions"] for case in cases)
+        number += 1
+    assert deaths >= 12
 
 
 def test_more_than_one_batch(
@@ -174,32 +191,28 @@ def test_a_case_that_moved_meanwhile_stays_where_it_is(
     project: LabelStudioProject, studio: FakeLabelStudio, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     case = predicted(project)
-    real = push.find_tasks
+    real = push.link
 
-    def excluded_meanwhile(*args: Any) -> dict[int, int]:
+    def excluded_meanwhile(*args: Any, **options: Any) -> None:
         Case.objects.filter(pk=case.pk).update(status="excluded", excluded_reason="dark")
-        return real(*args)
+        real(*args, **options)
 
-    monkeypatch.setattr(push, "find_tasks", excluded_meanwhile)
+    monkeypatch.setattr(push, "link", excluded_meanwhile)
     assert pushed(project, studio).moved_meanwhile == 1
+    case.refresh_from_db()
+    assert case.status == CaseStatus.EXCLUDED
 
 
 def test_a_returned_case_submitted_during_its_push_stays_submitted(
-    project: LabelStudioProject, studio: FakeLabelStudio, lead: User, monkeypatch: pytest.MonkeyPatch
+    project: LabelStudioProject, studio: FakeLabelStudio, lead: User
 ) -> None:
     case = predicted(project)
     pushed(project, studio)
     move(case, CaseStatus.SUBMITTED, by=None)
     return_case(case=case, reason="watch the mirror", by=lead)
     case.refresh_from_db()
-    real = push.find_tasks
-
-    def submitted_meanwhile(*args: Any) -> dict[int, int]:
-        if case.status == CaseStatus.RETURNED:
-            move(case, CaseStatus.SUBMITTED, by=None)
-        return real(*args)
-
-    monkeypatch.setattr(push, "find_tasks", submitted_meanwhile)
+    task = studio.task_of(case.pk)["id"]
+    studio.before(f"/api/tasks/{task}/", lambda: move(case, CaseStatus.SUBMITTED, by=None))
     report = pushed(project, studio)
     assert (report.pushed, report.moved_meanwhile) == (0, 1)
     case.refresh_from_db()
