@@ -100,7 +100,7 @@ def enter(*, user: User, client: Client) -> tuple[Member, Keys]:
     if not user.is_active:
         raise Problem("person_inactive", f"{user.username} may not sign in.", status=403)
     with transaction.atomic():
-        User.objects.select_for_update(no_key=True).get(pk=user.pk)
+        user = User.objects.select_for_update(no_key=True).get(pk=user.pk)
         member = _current(user)
         while True:
             keys = _keys(member, client)
