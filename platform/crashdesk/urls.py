@@ -22,6 +22,7 @@ urlpatterns = [
     path("api/", include("annotations.corpora.duplicates.urls")),
     path("api/", include("annotations.corpora.buckets.urls")),
     path("api/", include("annotations.corpora.tables.urls")),
+    path("api/", include("annotations.comments.urls")),  # before reviews and cases, for the same reason
     path(
         "api/", include("annotations.reviews.urls")
     ),  # before cases: /cases/approve is not a case named "approve"

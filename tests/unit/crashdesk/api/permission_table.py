@@ -94,6 +94,15 @@ ENDPOINTS: Final = {
         "GET /api/videos/{pk}/storyboard",
         "GET /api/videos/{pk}/storyboard.vtt",
         "GET /api/videos/{pk}/thumbnail",
+        "GET /api/comments",
+        "GET /api/comments/{pk}",
+        "GET /api/inbox",
+        "POST /api/comments",
+        "PATCH /api/comments/{pk}",
+        "POST /api/comments/{pk}/reopen",
+        "POST /api/comments/{pk}/reply",
+        "POST /api/comments/{pk}/resolve",
+        "POST /api/inbox/read",
     ],
     "review": [
         "GET /api/activity/ticket",
@@ -103,6 +112,7 @@ ENDPOINTS: Final = {
         "POST /api/cases/approve",
         "POST /api/cases/{pk}/approve",
         "POST /api/cases/{pk}/return",
+        "POST /api/cases/{pk}/return-with-comment",
     ],
     "exclude": [
         "POST /api/cases/{pk}/exclude",
