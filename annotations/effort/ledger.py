@@ -128,7 +128,7 @@ def entries(asked: Asked, *, limit_us: int | None = None) -> list[Entry]:
     rows: Any = reviews.order_by("submitted_at", "id").values_list(
         "id", "case_id", "case__corpus_id", "case__corpus__name", "case__video__name", "case__video__source",
         "case__video__recording", "reviewer_id", "reviewer__username", "submitted_at", "lead_seconds",
-        "assignment__purpose", "case__draw__blind",
+        "purpose", "case__draw__blind",
     )  # fmt: skip
     found = [
         Entry(

@@ -37,5 +37,6 @@ urlpatterns = [
     path("api/", include("model_assist.calibration.urls")),
     path("api/", include("model_assist.training.urls")),
     path("api/", include("model_assist.selection.urls")),
+    path("api/", include("model_assist.suspects.urls")),
     path("", include("frontend.urls")),
 ]

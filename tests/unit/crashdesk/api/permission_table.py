@@ -72,6 +72,7 @@ ENDPOINTS: Final = {
         "GET /api/jobs/{pk}",
         "GET /api/labelstudio/projects",
         "GET /api/labelstudio/projects/{pk}",
+        "GET /api/labelstudio/projects/{pk}/reconciliation",
         "GET /api/loop",
         "GET /api/model-versions",
         "GET /api/model-versions/{pk}",
@@ -109,6 +110,12 @@ ENDPOINTS: Final = {
         "POST /api/activity",
     ],
     "approve": [
+        "GET /api/suspects",
+        "GET /api/suspects/{pk}",
+        "POST /api/suspects/search",
+        "POST /api/suspects/{pk}/confirm",
+        "POST /api/suspects/{pk}/dismiss",
+        "POST /api/suspects/{pk}/return",
         "POST /api/cases/approve",
         "POST /api/cases/{pk}/approve",
         "POST /api/cases/{pk}/return",
@@ -150,6 +157,7 @@ ENDPOINTS: Final = {
     "sync": [
         "POST /api/labelstudio/pull",
         "POST /api/labelstudio/push",
+        "POST /api/labelstudio/reconcile",
     ],
     "select": [
         "POST /api/selection-rounds",
