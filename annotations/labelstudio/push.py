@@ -122,13 +122,14 @@ def push_corpus(
     What is in Label Studio already follows: new drafts, ranks, the form's version, addresses about to expire. Raises
     LabelStudioDown and LabelStudioRefused; what was done till then stays, and the next push goes on from there.
     """
+    push = _Push(corpus, guideline, client, by, running)
+    push.parts_there()  # first: a part that is gone leaves cases that wait again
     keys: list[Key] = [
         (pk, None)
         for pk in waiting_cases(corpus, guideline, unpredicted=unpredicted).values_list("pk", flat=True)
     ]
     keys += [(one.case_id, one.pk) for one in waiting_passes(corpus, guideline)]
-    push = _Push(corpus, guideline, client, by, running, total=len(keys))
-    push.parts_there()
+    push.total = len(keys)
     with line(client) as under_way:
         for start in range(0, len(keys), BATCH):
             for parcel in push.parcels(keys[start : start + BATCH]):
@@ -151,15 +152,13 @@ class _Push:
         client: Client,
         by: User | None,
         running: Running | None = None,
-        *,
-        total: int = 0,
     ) -> None:
         self.corpus, self.guideline, self.client, self.by, self.running = (
             corpus, guideline, client, by, running,
         )  # fmt: skip
         self.form: LabelStudioForm = ensure_form(corpus=corpus, guideline=guideline, by=by)
         self.report = PushReport()
-        self.total, self.done = total, 0
+        self.total, self.done = 0, 0
         self._projects: dict[int, LabelStudioProject] = {}
         self._uncertain: list[Key] = []
         self._statuses: dict[int, str] = {}
@@ -372,7 +371,7 @@ def ensure_task(
     needed = assignment_id is not None or case.status in (*PUSHABLE, CaseStatus.IN_REVIEW)
     if not needed:
         raise Problem("no_task", f"Case {case.pk} is {case.status}: there is nothing to answer.")
-    push = _Push(case.corpus, case.guideline, client, by, total=1)
+    push = _Push(case.corpus, case.guideline, client, by)
     for parcel in push.parcels([key]):
         push.settle(send(parcel, client))
     push.take_up()

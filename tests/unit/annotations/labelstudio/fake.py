@@ -44,6 +44,11 @@ class FakeLabelStudio(Client):
         """Do something once, just before the next call of such a path."""
         self._befores[path_ends] = do
 
+    def put(self, project: int, data: dict[str, Any]) -> int:
+        """A task that is there all of a sudden; its id."""
+        task_ids: list[int] = self._import(project, [{"data": data, "predictions": []}])["task_ids"]
+        return task_ids[0]
+
     # --- what a test does as a reviewer -------------------------------------------------------------------
 
     def later(self, seconds: float = 1.0) -> str:
