@@ -9,11 +9,13 @@ from typing import Any, Final
 from annotations.cases.models import Guideline
 from annotations.corpora.models import Corpus
 from annotations.labelstudio.client import Client, LabelStudioDown, client
+from annotations.labelstudio.comparing import RECONCILE, compare
 from annotations.labelstudio.locks import only_one
 from annotations.labelstudio.models import LabelStudioProject
 from annotations.labelstudio.provision import ensure_project
 from annotations.labelstudio.pull import pull_project
 from annotations.labelstudio.push import newest_guideline, push_cases
+from crashdesk.accounts.permissions import Action
 from crashdesk.jobs.registry import register
 from crashdesk.jobs.running import Running
 
@@ -82,3 +84,4 @@ def _patiently(
 
 register(PUSH, queue="sync", run=push)
 register(PULL, queue="sync", run=pull)
+register(RECONCILE, queue="sync", run=partial(compare, patiently=_patiently), needs=Action.SYNC)

@@ -77,7 +77,7 @@ def _changed_tasks(project: LabelStudioProject, client: Client, *, full: bool) -
         since = project.polled_until.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
         filters = [task_filter("updated_at", "greater", "Datetime", since)]
     for page in pages_of(project, client, filters):
-        news = _News(project, page)
+        news = News(project, page)
         yield from (task for task in page if news.has(task))
 
 
@@ -97,7 +97,7 @@ def pages_of(
         last = page[-1]["id"]
 
 
-class _News:
+class News:
     """Which tasks of a page say something that we have not taken in exactly like that. Two queries."""
 
     def __init__(self, project: LabelStudioProject, page: list[dict[str, Any]]) -> None:
@@ -106,6 +106,10 @@ class _News:
         rows = rows.select_related("case__video__media").prefetch_related("annotations")
         self._rows = {row.task_id: row for row in rows}
         self._refused = refused_before(project, ids)
+
+    def row(self, task: dict[str, Any]) -> LabelStudioTask | None:
+        """Our row that is linked to this task."""
+        return self._rows.get(task["id"])
 
     def has(self, task: dict[str, Any]) -> bool:
         row = self._rows.get(task["id"])

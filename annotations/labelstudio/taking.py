@@ -19,6 +19,7 @@ from django.utils.dateparse import parse_datetime
 
 from annotations.cases.models import Answer, CaseStatus
 from annotations.cases.rules import Said
+from annotations.gold.services import score_if_gold
 from annotations.labelstudio.client import LabelStudioDown, LabelStudioRefused
 from annotations.labelstudio.config import in_stored_names
 from annotations.labelstudio.conversion import from_regions
@@ -137,7 +138,7 @@ def _take(taking: Taking, row: LabelStudioTask, task: dict[str, Any]) -> list[Pr
             message = f"annotation {gone.annotation_id} is gone, and nobody deleted it: Label Studio went back in time."
             problems.append(Problem("labelstudio_went_back", f"{message} Reconcile with repair."))
             continue
-        withdraw(review=gone.review, by=None)
+        score_if_gold(withdraw(review=gone.review, by=None))
         gone.deleted_at = time_of(task["updated_at"])
         gone.save()
         taking.report.withdrawn += 1
@@ -163,11 +164,14 @@ def _take_annotation(
     check_person(row, reviewer)
     if annotation.get("was_cancelled"):
         lead = lead_of(annotation)
-        review = record_skip(case=row.case, reviewer=reviewer, origin=origin, lead_seconds=lead)
+        review = record_skip(
+            case=row.case, reviewer=reviewer, origin=origin, lead_seconds=lead, assignment=row.assignment
+        )
         taking.report.skipped += 1
     else:
         review = _submit(taking, row, annotation, reviewer, origin, digest, changed_at)
         taking.report.submitted += 1
+    score_if_gold(review)
     LabelStudioAnnotation.objects.update_or_create(
         task=row,
         annotation_id=annotation["id"],

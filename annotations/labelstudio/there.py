@@ -60,7 +60,7 @@ def data_trouble(row: LabelStudioTask, data: Mapping[str, Any]) -> str:
 def _shows(address: str, media: Media) -> bool:
     """Whether an address leads to this clip: by the proxy's name, or as one that CrashDesk signed for it."""
     plain = unquote(address)
-    return media.proxy_name in plain or f"{SIGNED_PATH}/{media.pk}/" in plain
+    return media.proxy_name in plain or f"{SIGNED_PATH}/{media.sha256}/" in plain
 
 
 class FormState(StrEnum):

@@ -185,6 +185,11 @@ CELERY_BEAT_SCHEDULE = {
         "schedule": float(env_int("CRASHDESK_POLL_SECONDS", 3)),
         "options": {"queue": "sync", "expires": 30},
     },
+    "check-label-studio": {
+        "task": "annotations.labelstudio.tasks.check",
+        "schedule": 30.0,
+        "options": {"queue": "sync", "expires": 25},
+    },
 }
 
 # A pause longer than this between two moments of activity is idle time (docs/effort.md); the past is read anew by it.
