@@ -180,6 +180,11 @@ CELERY_BEAT_SCHEDULE = {
         "schedule": 60.0,
         "options": {"queue": "sync", "expires": 60},
     },
+    "score-gold": {
+        "task": "annotations.gold.tasks.score_due",
+        "schedule": 60.0,
+        "options": {"queue": "data", "expires": 50},
+    },
     "poll-label-studio": {
         "task": "annotations.labelstudio.tasks.poll",
         "schedule": float(env_int("CRASHDESK_POLL_SECONDS", 3)),
@@ -269,6 +274,8 @@ SPECTACULAR_SETTINGS = {
         "ExportFormatEnum": "annotations.datasets.models.ExportFormat",
         "SplitEnum": "annotations.datasets.models.Split",
         "JobStateEnum": "crashdesk.jobs.models.JobState",
+        "DisputeStateEnum": "annotations.reviews.models.DisputeState",
+        "AnswerStateEnum": "annotations.cases.kinds.AnswerState",
         "KindEnum": "annotations.cases.kinds.Kind",
     },
 }

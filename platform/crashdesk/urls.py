@@ -22,6 +22,7 @@ urlpatterns = [
     path("api/", include("annotations.corpora.duplicates.urls")),
     path("api/", include("annotations.corpora.buckets.urls")),
     path("api/", include("annotations.corpora.tables.urls")),
+    path("api/", include("annotations.gold.queue_urls")),
     path("api/", include("annotations.comments.urls")),  # before reviews and cases, for the same reason
     path(
         "api/", include("annotations.reviews.urls")
@@ -31,6 +32,7 @@ urlpatterns = [
     path("api/", include("annotations.datasets.urls")),
     path("api/", include("annotations.quality.urls")),
     path("api/", include("annotations.effort.urls")),
+    path("api/", include("annotations.gold.urls")),
     path("api/", include("annotations.corpus_audit.urls")),
     path("api/", include("model_assist.registry.urls")),
     path("api/", include("model_assist.predictions.urls")),
