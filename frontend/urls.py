@@ -2,14 +2,18 @@ from django.contrib.auth.views import LoginView
 from django.urls import path
 
 from frontend import (
+    audit_log_views,
     audit_views,
     calibration_views,
     corpora_views,
     duplicates_views,
+    effort_views,
     imports_views,
+    members_views,
     opening,
     quality_views,
     runs_views,
+    suspects_views,
     views,
 )
 from frontend.api import LoopView
@@ -32,6 +36,8 @@ urlpatterns = [
     path("corpora/<int:pk>/import", imports_views.import_form, name="corpus-import"),
     path("corpora/<int:pk>/import/mapping", imports_views.mapping_form, name="corpus-import-mapping"),
     path("corpora/<int:pk>/import/trial", imports_views.mapping_trial, name="corpus-import-trial"),
+    path("corpora/<int:pk>/members", members_views.member_list, name="corpus-members"),
+    path("audit-log", audit_log_views.event_list, name="audit-log"),
     path("corpora/<int:pk>/audit", audit_views.audit_page, name="corpus-audit"),
     path("corpora/<int:pk>/audit/clips", audit_views.audit_clips, name="corpus-audit-clips"),
     path("models/<int:pk>/calibration", calibration_views.calibration_page, name="model-calibration"),
@@ -40,6 +46,8 @@ urlpatterns = [
     path("review/<int:pk>", opening.review, name="review"),
     path("labelstudio", opening.labelstudio, name="labelstudio"),
     path("agreement", quality_views.agreement_page, name="agreement"),
+    path("effort", effort_views.effort_page, name="effort"),
+    path("suspects", suspects_views.suspect_list, name="suspects"),
     path("duplicates", duplicates_views.cluster_list, name="duplicates"),
     path("duplicates/said", duplicates_views.verdict_list, name="duplicate-verdicts"),
     path("duplicates/<int:pk>", duplicates_views.cluster_page, name="duplicate-cluster"),

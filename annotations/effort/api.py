@@ -95,9 +95,9 @@ class TicketView(OpenToLabelStudio, APIView):
 
 
 def _asked(request: Request) -> tuple[Asked, str]:
-    query = EffortQuerySerializer(data=request.query_params)
+    query = EffortQuerySerializer(data=request.query_params, context={"by": request.user})
     query.is_valid(raise_exception=True)
-    return query.asked(cast(User, request.user)), query.validated_data["period"]
+    return query.asked, query.validated_data["period"]
 
 
 class EffortView(APIView):

@@ -6,17 +6,15 @@ from rest_framework import serializers
 
 from annotations.cases.kinds import Kind
 from annotations.cases.models import Guideline
-from annotations.corpora.access import open_to
-from annotations.corpora.models import Corpus
+from annotations.corpora.access import OpenCorpusField, open_to
 from annotations.effort.ledger import Arm, Asked
-from crashdesk.accounts.models import User
 from crashdesk.accounts.permissions import Action
 
 
 class EffortQuerySerializer(serializers.Serializer[Any]):
-    """What a report is narrowed to."""
+    """What a report is narrowed to. Context: `by`, who asks."""
 
-    corpus = serializers.PrimaryKeyRelatedField(queryset=Corpus.objects.all(), required=False)
+    corpus = OpenCorpusField(action=Action.EXPORT, required=False)
     guideline = serializers.PrimaryKeyRelatedField(queryset=Guideline.objects.all(), required=False)
     person = serializers.CharField(required=False, max_length=150, help_text="their user name")
     source = serializers.CharField(  # type: ignore[assignment]
@@ -35,9 +33,10 @@ class EffortQuerySerializer(serializers.Serializer[Any]):
             raise serializers.ValidationError({"to": ["must not be before `from`"]})
         return given
 
-    def asked(self, user: User) -> Asked:
+    @property
+    def asked(self) -> Asked:
         """Once valid, what the report shall be about, of what the person may see."""
-        given = self.validated_data
+        given, user = self.validated_data, self.context["by"]
         return Asked(
             corpora=list(open_to(user, Action.EXPORT).values_list("pk", flat=True)),
             corpus=given["corpus"].pk if "corpus" in given else None,
