@@ -175,6 +175,11 @@ CELERY_BEAT_SCHEDULE = {
         "schedule": 30.0,
         "options": {"queue": "data", "expires": 30},
     },
+    "share-out-cases": {
+        "task": "annotations.gold.tasks.share_out",
+        "schedule": 30.0,
+        "options": {"queue": "data", "expires": 30},
+    },
     "follow-people": {
         "task": "annotations.labelstudio.accounts.tasks.follow",
         "schedule": 60.0,

@@ -23,6 +23,7 @@ urlpatterns = [
     path("api/", include("annotations.corpora.buckets.urls")),
     path("api/", include("annotations.corpora.tables.urls")),
     path("api/", include("annotations.gold.queue_urls")),
+    path("api/", include("annotations.gold.queue_urls")),
     path("api/", include("annotations.comments.urls")),  # before reviews and cases, for the same reason
     path(
         "api/", include("annotations.reviews.urls")
