@@ -6,6 +6,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from crashdesk.api.narrowed import who
 from frontend.loop import Loop, loop
 
 
@@ -69,4 +70,4 @@ class LoopView(APIView):
     @extend_schema(responses=LoopSerializer)
     def get(self, request: Request) -> Response:
         """How much is at each step of the loop, the jobs at work, the latest events."""
-        return Response(loop())
+        return Response(loop(who(request)))

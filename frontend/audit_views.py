@@ -12,8 +12,10 @@ from annotations.cases.models import Case
 from annotations.corpora.models import Corpus
 from annotations.corpus_audit.models import CorpusAudit
 from annotations.corpus_audit.services import standings, videos_of
+from crashdesk.accounts.scope import narrow
 from frontend import audit as shown_audit
-from frontend.pages import keyset, page
+from frontend.access import person
+from frontend.pages import keyset, opened, page
 
 CLIPS_PER_PAGE = 100
 
@@ -34,7 +36,7 @@ def _audit(request: HttpRequest, corpus: Corpus) -> CorpusAudit | None:
 @ensure_csrf_cookie
 def audit_page(request: HttpRequest, pk: int) -> HttpResponse:
     """What the newest audit (or ?audit=id) found, worst first, with plots, examples and what to do."""
-    corpus = get_object_or_404(Corpus, pk=pk)
+    corpus = opened(request, Corpus.objects.all(), pk, "pk")
     audit = _audit(request, corpus)
     context: dict[str, Any] = {
         "corpus": corpus,
@@ -52,20 +54,20 @@ def audit_page(request: HttpRequest, pk: int) -> HttpResponse:
             "since": shown_audit.since_before(audit),
             "audits": CorpusAudit.objects.filter(corpus=corpus)[: shown_audit.SHOWN_AUDITS],
         }
-    return page(request, "frontend/audit.html", context)
+    return page(request, "frontend/audit.html", context, corpus_id=corpus.pk)
 
 
 @require_safe
 @login_required
 def audit_clips(request: HttpRequest, pk: int) -> HttpResponse:
     """All clips of one finding (?code=…&subject=…), page by page."""
-    corpus = get_object_or_404(Corpus, pk=pk)
+    corpus = opened(request, Corpus.objects.all(), pk, "pk")
     audit = _audit(request, corpus)
     code, subject = (request.GET.get(name, "").replace("\0", "") for name in ("code", "subject"))
     clips = audit.clips.filter(code=code, subject=subject).first() if audit else None
     if audit is None or clips is None:
         raise Http404("no such finding")
-    shown = keyset(videos_of(clips), request, CLIPS_PER_PAGE)
+    shown = keyset(narrow(videos_of(clips), person(request)), request, CLIPS_PER_PAGE)
     cases = dict(
         Case.objects.filter(video__in=[video.pk for video in shown.rows])
         .order_by("id")
@@ -83,4 +85,4 @@ def audit_clips(request: HttpRequest, pk: int) -> HttpResponse:
         "shown": shown,
         "page": "corpora",
     }
-    return page(request, "frontend/audit_clips.html", context)
+    return page(request, "frontend/audit_clips.html", context, corpus_id=corpus.pk)

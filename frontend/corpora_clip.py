@@ -11,6 +11,8 @@ from django.urls import reverse
 
 from annotations.corpora.media.timemap import TimeMap
 from annotations.corpora.models import DuplicateMember, Media, SourceRecord, Video
+from crashdesk.accounts.models import User
+from crashdesk.accounts.scope import narrow
 from frontend.corpora import videos_url
 from frontend.times import instant
 
@@ -187,23 +189,24 @@ def record_rows(video: Video) -> list[RecordRow]:
     return found
 
 
-def others(video: Video) -> list[Other]:
-    """Videos of any corpus with the same bytes, then those in its cluster of near duplicates; the first of each."""
+def others(video: Video, user: User) -> list[Other]:
+    """Videos of any corpus with the same bytes, then those in its cluster of near duplicates; the first of each, of
+    those that the person may see."""
     same = (
         Video.objects.none()
         if video.media_id is None
         else Video.objects.filter(media=video.media_id).exclude(pk=video.pk).order_by("id")
     )
-    exact = [Other(found, True, "the same bytes") for found in same.select_related("corpus")[:SHOWN_OTHERS]]
+    same = narrow(same, user).select_related("corpus")
+    exact = [Other(found, True, "the same bytes") for found in same[:SHOWN_OTHERS]]
     known = {other.video.pk for other in exact}
     mine = DuplicateMember.objects.filter(video=video).first()
     if mine is None:
         return exact
-    members = (
-        DuplicateMember.objects.filter(cluster=mine.cluster_id)
-        .exclude(video=video)
-        .select_related("video__corpus")
-    )
+    members = narrow(
+        DuplicateMember.objects.filter(cluster=mine.cluster_id).exclude(video=video).select_related("video__corpus"),
+        user, "video__corpus",
+    )  # fmt: skip
     near = [
         Other(member.video, False, likeness(member.evidence))
         for member in members[:SHOWN_OTHERS]

@@ -3,13 +3,14 @@
 from django.conf import settings
 from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse, JsonResponse
-from django.shortcuts import get_object_or_404
 from django.views.decorators.csrf import ensure_csrf_cookie
 from django.views.decorators.http import require_safe
 
+from annotations.corpora.access import open_to
+from annotations.corpora.duplicates.opening import open_clusters
 from annotations.corpora.models import (
     Corpus,
-    DuplicateMember,
+    DuplicateCluster,
     MediaState,
     SourceRecord,
     Upload,
@@ -18,7 +19,7 @@ from annotations.corpora.models import (
 )
 from frontend import corpora, corpora_clip, corpora_videos
 from frontend.corpora_videos import VideoFilters
-from frontend.pages import check, keyset, page
+from frontend.pages import check, keyset, opened, page
 from frontend.timeline import timeline
 
 CORPORA_PER_PAGE = 50
@@ -33,7 +34,7 @@ SHOWN_SOURCES = 500
 @ensure_csrf_cookie
 def corpus_list(request: HttpRequest) -> HttpResponse:
     """All corpora, with what they hold."""
-    shown = keyset(Corpus.objects.order_by("name"), request, CORPORA_PER_PAGE)
+    shown = keyset(open_to(check(request)).order_by("name"), request, CORPORA_PER_PAGE)
     context = {"rows": corpora.corpus_rows(shown.rows), "shown": shown, "page": "corpora"}
     return page(request, "frontend/corpora/list.html", context)
 
@@ -43,7 +44,7 @@ def corpus_list(request: HttpRequest) -> HttpResponse:
 @ensure_csrf_cookie
 def corpus_page(request: HttpRequest, pk: int) -> HttpResponse:
     """One corpus: what it holds, what was found, where it came from."""
-    corpus = get_object_or_404(Corpus.objects.select_related("created_by"), pk=pk)
+    corpus = opened(request, Corpus.objects.select_related("created_by"), pk, "pk")
     uploads = Upload.objects.filter(corpus=corpus, state=UploadState.OPEN).select_related("created_by")
     context = {
         "corpus": corpus,
@@ -53,7 +54,7 @@ def corpus_page(request: HttpRequest, pk: int) -> HttpResponse:
         "bucket_roots": [str(root) for root in settings.BUCKET_ROOTS],
         "page": "corpora",
     }
-    return page(request, "frontend/corpora/corpus.html", context)
+    return page(request, "frontend/corpora/corpus.html", context, corpus_id=corpus.pk)
 
 
 @require_safe
@@ -61,7 +62,7 @@ def corpus_page(request: HttpRequest, pk: int) -> HttpResponse:
 @ensure_csrf_cookie
 def corpus_imports(request: HttpRequest, pk: int) -> HttpResponse:
     """Every import into a corpus, newest first."""
-    corpus = get_object_or_404(Corpus, pk=pk)
+    corpus = opened(request, Corpus.objects.all(), pk, "pk")
     shown = keyset(corpus.imports.order_by("-id"), request, IMPORTS_PER_PAGE)
     context = {
         "corpus": corpus,
@@ -69,7 +70,7 @@ def corpus_imports(request: HttpRequest, pk: int) -> HttpResponse:
         "shown": shown,
         "page": "corpora",
     }
-    return page(request, "frontend/corpora/imports.html", context)
+    return page(request, "frontend/corpora/imports.html", context, corpus_id=corpus.pk)
 
 
 @require_safe
@@ -77,7 +78,7 @@ def corpus_imports(request: HttpRequest, pk: int) -> HttpResponse:
 @ensure_csrf_cookie
 def video_list(request: HttpRequest, pk: int) -> HttpResponse:
     """A corpus's videos with filters, page by page. They are counted on the first page only."""
-    corpus = get_object_or_404(Corpus, pk=pk)
+    corpus = opened(request, Corpus.objects.all(), pk, "pk")
     filters = VideoFilters.read(request.GET)
     videos = corpora_videos.narrowed(corpus, filters)
     found = corpora.origins(corpus)
@@ -95,7 +96,7 @@ def video_list(request: HttpRequest, pk: int) -> HttpResponse:
         "codes": corpora.finding_codes(corpus),
         "page": "corpora",
     }
-    return page(request, "frontend/corpora/videos.html", context)
+    return page(request, "frontend/corpora/videos.html", context, corpus_id=corpus.pk)
 
 
 @require_safe
@@ -103,8 +104,9 @@ def video_list(request: HttpRequest, pk: int) -> HttpResponse:
 @ensure_csrf_cookie
 def video_page(request: HttpRequest, pk: int) -> HttpResponse:
     """One video: the clip, its measures, what was found, where it came from, and who shows the same."""
-    video = get_object_or_404(Video.objects.select_related("media", "corpus"), pk=pk)
-    media = video.media
+    video = opened(request, Video.objects.select_related("media", "corpus"), pk)
+    user, media = check(request), video.media
+    clusters = DuplicateCluster.objects.filter(members__video=video)
     clip = timeline(media, drafts={}, human={}, approved={})
     context = {
         "video": video,
@@ -117,12 +119,12 @@ def video_page(request: HttpRequest, pk: int) -> HttpResponse:
         "chart": {"width": corpora_clip.WIDTH, "height": corpora_clip.HEIGHT},
         "findings": video.findings.all(),
         "records": corpora_clip.record_rows(video),
-        "others": corpora_clip.others(video),
-        "cluster": DuplicateMember.objects.filter(video=video).values_list("cluster_id", flat=True).first(),
+        "others": corpora_clip.others(video, user),
+        "cluster": open_clusters(clusters, user).values_list("pk", flat=True).first(),
         "cases": video.cases.select_related("guideline"),
         "page": "corpora",
     }
-    return page(request, "frontend/corpora/video.html", context)
+    return page(request, "frontend/corpora/video.html", context, corpus_id=video.corpus_id)
 
 
 @require_safe
@@ -130,5 +132,5 @@ def video_page(request: HttpRequest, pk: int) -> HttpResponse:
 def source_record(request: HttpRequest, pk: int, record: int) -> HttpResponse:
     """One row of an imported file about a video, whole, as JSON."""
     check(request)
-    found = get_object_or_404(SourceRecord, pk=record, video=pk)
+    found = opened(request, SourceRecord.objects.filter(video=pk), record, "video__corpus")
     return JsonResponse({"file": found.file, "row": found.row, "record": found.record})

@@ -10,6 +10,7 @@ from django.db.models.functions import Coalesce
 from django.http import QueryDict
 
 from annotations.corpora.duplicates import METHOD
+from annotations.corpora.duplicates.opening import open_clusters
 from annotations.corpora.models import (
     Corpus,
     DuplicateCluster,
@@ -19,6 +20,8 @@ from annotations.corpora.models import (
     RecordingOrigin,
     Video,
 )
+from crashdesk.accounts.models import User
+from crashdesk.accounts.scope import narrow
 from crashdesk.jobs.models import Job, JobState
 from frontend.corpora_clip import likeness
 
@@ -214,8 +217,9 @@ class Outsider:
     verdict: DuplicateVerdict
 
 
-def outsiders(cluster: DuplicateCluster) -> list[Outsider]:
-    """Videos that people said are different from members of the cluster, and that are in no cluster now."""
+def outsiders(cluster: DuplicateCluster, user: User) -> list[Outsider]:
+    """Videos that people said are different from members of the cluster, and that are in no cluster now; those that the
+    person may see."""
     members = set(DuplicateMember.objects.filter(cluster=cluster).values_list("video_id", flat=True))
     said = DuplicateVerdict.objects.filter(Q(first__in=members) | Q(second__in=members), same=False)
     found: dict[int, DuplicateVerdict] = {}
@@ -223,9 +227,8 @@ def outsiders(cluster: DuplicateCluster) -> list[Outsider]:
         other = verdict.second_id if verdict.first_id in members else verdict.first_id
         if other not in members:
             found.setdefault(other, verdict)
-    videos = Video.objects.filter(pk__in=found, duplicate_member__isnull=True).select_related(
-        "corpus", "media"
-    )
+    loose = Video.objects.filter(pk__in=found, duplicate_member__isnull=True)
+    videos = narrow(loose, user).select_related("corpus", "media")
     return [Outsider(video, found[video.pk]) for video in videos.defer("media__time_map").order_by("id")]
 
 
@@ -245,14 +248,17 @@ class Search:
     to_merge: list[tuple[int, int]]
 
 
-def search(corpus: Corpus | None) -> Search:
-    """The search that runs or waits, the last one that went through, and the clusters it would have joined."""
+def search(corpus: Corpus | None, user: User) -> Search:
+    """The search that runs or waits, the last one that went through, and the clusters it would have joined; of what the
+    person may see."""
     jobs = Job.objects.filter(kind="cluster").order_by("-id")
     last = jobs.filter(state=JobState.DONE).first()
     pairs = [(int(a), int(b)) for a, b in (last.result.get("to_merge", []) if last else [])]
     named = {pk for pair in pairs for pk in pair}
-    there = set(DuplicateCluster.objects.filter(pk__in=named).values_list("pk", flat=True))
-    videos = Video.objects.filter(media__state=MediaState.READY)
+    there = set(
+        open_clusters(DuplicateCluster.objects.filter(pk__in=named), user).values_list("pk", flat=True)
+    )
+    videos = narrow(Video.objects.filter(media__state=MediaState.READY), user)
     if corpus is not None:
         videos = videos.filter(corpus=corpus)
     return Search(

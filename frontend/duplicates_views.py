@@ -6,10 +6,12 @@ from django.shortcuts import get_object_or_404
 from django.views.decorators.csrf import ensure_csrf_cookie
 from django.views.decorators.http import require_safe
 
-from annotations.corpora.models import Corpus, DuplicateCluster
+from annotations.corpora.access import open_to
+from annotations.corpora.duplicates.opening import open_clusters, open_verdicts
+from annotations.corpora.models import DuplicateCluster
 from frontend import duplicates
 from frontend.duplicates import ClusterFilters
-from frontend.pages import keyset, page
+from frontend.pages import check, keyset, page
 
 CLUSTERS_PER_PAGE = 20
 VERDICTS_PER_PAGE = 30
@@ -20,9 +22,10 @@ VERDICTS_PER_PAGE = 30
 @ensure_csrf_cookie
 def cluster_list(request: HttpRequest) -> HttpResponse:
     """Clusters with their first members; several can be chosen and merged."""
+    user = check(request)
     filters = ClusterFilters.read(request.GET)
-    corpus = Corpus.objects.filter(pk=int(filters.corpus)).first() if filters.corpus else None
-    clusters = duplicates.narrowed(filters)
+    corpus = open_to(user).filter(pk=int(filters.corpus)).first() if filters.corpus else None
+    clusters = open_clusters(duplicates.narrowed(filters), user)
     shown = keyset(clusters, request, CLUSTERS_PER_PAGE)
     context = {
         "rows": duplicates.rows(shown.rows),
@@ -31,9 +34,9 @@ def cluster_list(request: HttpRequest) -> HttpResponse:
         "filters": filters,
         "query": filters.encoded(),
         "corpus": corpus,
-        "corpora": Corpus.objects.order_by("name"),
+        "corpora": open_to(user).order_by("name"),
         "states": duplicates.STATES,
-        "search": duplicates.search(corpus),
+        "search": duplicates.search(corpus, user),
         "page": "corpora",
     }
     return page(request, "frontend/duplicates/list.html", context)
@@ -44,7 +47,10 @@ def cluster_list(request: HttpRequest) -> HttpResponse:
 @ensure_csrf_cookie
 def cluster_page(request: HttpRequest, pk: int) -> HttpResponse:
     """One cluster: its members side by side, what speaks for each, and what a lead may do."""
-    cluster = get_object_or_404(DuplicateCluster.objects.select_related("confirmed_by"), pk=pk)
+    user = check(request)
+    cluster = get_object_or_404(
+        open_clusters(DuplicateCluster.objects.select_related("confirmed_by"), user), pk=pk
+    )
     members = duplicates.cluster_members(cluster)
     proposed = [row for row in members if row.proposed]
     context = {
@@ -53,7 +59,7 @@ def cluster_page(request: HttpRequest, pk: int) -> HttpResponse:
         "count": cluster.members.count(),
         "proposed": proposed,
         "recordings": duplicates.recordings(members),
-        "outsiders": duplicates.outsiders(cluster),
+        "outsiders": duplicates.outsiders(cluster, user),
         "page": "corpora",
     }
     return page(request, "frontend/duplicates/cluster.html", context)
@@ -64,6 +70,6 @@ def cluster_page(request: HttpRequest, pk: int) -> HttpResponse:
 @ensure_csrf_cookie
 def verdict_list(request: HttpRequest) -> HttpResponse:
     """What people said of pairs of videos, which can be withdrawn."""
-    shown = keyset(duplicates.verdicts(), request, VERDICTS_PER_PAGE)
+    shown = keyset(open_verdicts(duplicates.verdicts(), check(request)), request, VERDICTS_PER_PAGE)
     context = {"verdicts": shown.rows, "shown": shown, "page": "corpora"}
     return page(request, "frontend/duplicates/verdicts.html", context)

@@ -3,14 +3,13 @@
 from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.http.response import HttpResponseBase
-from django.shortcuts import get_object_or_404
 from django.views.decorators.csrf import ensure_csrf_cookie
 from django.views.decorators.http import require_safe
 
 from annotations.corpora.models import Corpus, ImportRun
 from crashdesk.accounts.permissions import Action
 from frontend import imports, imports_mapping
-from frontend.pages import check, keyset, page
+from frontend.pages import check, keyset, opened, page
 
 REJECTIONS_PER_PAGE = 100
 
@@ -20,7 +19,7 @@ REJECTIONS_PER_PAGE = 100
 @ensure_csrf_cookie
 def import_form(request: HttpRequest, pk: int) -> HttpResponse:
     """What to import, from where, and how: the format, a path on the server, the format's options."""
-    corpus = get_object_or_404(Corpus, pk=pk)
+    corpus = opened(request, Corpus.objects.all(), pk, "pk")
     path = request.GET.get("path", "")[:500]
     context = {
         "corpus": corpus,
@@ -30,15 +29,15 @@ def import_form(request: HttpRequest, pk: int) -> HttpResponse:
         "folder": imports.folder(request.GET.get("at", path)[:500]),
         "page": "corpora",
     }
-    return page(request, "frontend/imports/form.html", context, needs=Action.IMPORT)
+    return page(request, "frontend/imports/form.html", context, needs=Action.IMPORT, corpus_id=corpus.pk)
 
 
 @require_safe
 @login_required
 def mapping_form(request: HttpRequest, pk: int) -> HttpResponse:
     """The editor of a table's column mapping, with its first rows, for the page that starts an import."""
-    corpus = get_object_or_404(Corpus, pk=pk)
-    check(request, Action.IMPORT)
+    corpus = opened(request, Corpus.objects.all(), pk, "pk")
+    check(request, Action.IMPORT, corpus_id=corpus.pk)
     path = imports.below_roots(request.GET.get("path", ""))
     context: dict[str, object] = {"corpus": corpus, "path": path}
     if path is not None:
@@ -55,15 +54,17 @@ def mapping_form(request: HttpRequest, pk: int) -> HttpResponse:
             "units": imports_mapping.UNITS,
             "delimiters": imports_mapping.DELIMITERS,
         }
-    return page(request, "frontend/imports/parts/mapping.html", context, needs=Action.IMPORT)
+    return page(
+        request, "frontend/imports/parts/mapping.html", context, needs=Action.IMPORT, corpus_id=corpus.pk
+    )
 
 
 @require_safe
 @login_required
 def mapping_trial(request: HttpRequest, pk: int) -> HttpResponse:
     """What the mapping in the form would make of the table's first rows."""
-    get_object_or_404(Corpus, pk=pk)
-    check(request, Action.IMPORT)
+    corpus = opened(request, Corpus.objects.all(), pk, "pk")
+    check(request, Action.IMPORT, corpus_id=corpus.pk)
     path = imports.below_roots(request.GET.get("path", ""))
     context: dict[str, object] = {"path": path}
     if path is not None:
@@ -73,7 +74,9 @@ def mapping_trial(request: HttpRequest, pk: int) -> HttpResponse:
             "trial": imports_mapping.trial(path, mapping, found.columns),
             "labels": imports_mapping.LABELS,
         }
-    return page(request, "frontend/imports/parts/trial.html", context, needs=Action.IMPORT)
+    return page(
+        request, "frontend/imports/parts/trial.html", context, needs=Action.IMPORT, corpus_id=corpus.pk
+    )
 
 
 @require_safe
@@ -81,7 +84,7 @@ def mapping_trial(request: HttpRequest, pk: int) -> HttpResponse:
 @ensure_csrf_cookie
 def import_page(request: HttpRequest, pk: int) -> HttpResponse:
     """One import: how far it is, what came in, what was rejected."""
-    run = get_object_or_404(ImportRun.objects.select_related("corpus", "created_by"), pk=pk)
+    run = opened(request, ImportRun.objects.select_related("corpus", "created_by"), pk)
     shown = keyset(run.rejections.order_by("id"), request, REJECTIONS_PER_PAGE)
     context = {
         "run": run,
@@ -90,23 +93,23 @@ def import_page(request: HttpRequest, pk: int) -> HttpResponse:
         "reasons": imports.reasons(run),
         "page": "corpora",
     }
-    return page(request, "frontend/imports/import.html", context)
+    return page(request, "frontend/imports/import.html", context, corpus_id=run.corpus_id)
 
 
 @require_safe
 @login_required
 def import_progress(request: HttpRequest, pk: int) -> HttpResponse:
     """The part of an import's page that moves."""
-    run = get_object_or_404(ImportRun, pk=pk)
+    run = opened(request, ImportRun.objects.all(), pk)
     context = {"run": run, "progress": imports.progress(run)}
-    return page(request, "frontend/imports/parts/progress.html", context)
+    return page(request, "frontend/imports/parts/progress.html", context, corpus_id=run.corpus_id)
 
 
 @require_safe
 @login_required
 def rejections_csv(request: HttpRequest, pk: int) -> HttpResponseBase:
     """Every rejected row of an import, as a CSV file, written while it is read."""
-    run = get_object_or_404(ImportRun, pk=pk)
+    run = opened(request, ImportRun.objects.all(), pk)
     check(request)
     lines = imports.rejections_csv(run)
     response = StreamingHttpResponse(lines, content_type="text/csv; charset=utf-8")

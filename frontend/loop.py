@@ -5,7 +5,7 @@ from datetime import timedelta
 from typing import Any, TypedDict
 
 from django.apps import apps
-from django.db.models import Count, Max, Q
+from django.db.models import Count, Max, Q, QuerySet
 from django.urls import reverse
 from django.utils import timezone
 
@@ -13,8 +13,11 @@ from annotations.cases.models import Case, CaseStatus
 from annotations.corpora.models import MediaState, Video
 from annotations.datasets.models import DatasetVersion, Export
 from annotations.labelstudio.models import LabelStudioTask
-from crashdesk.audit.models import AuditEvent
+from crashdesk.accounts.models import User
+from crashdesk.accounts.scope import narrow
+from crashdesk.audit.opening import open_events
 from crashdesk.jobs.models import Job, JobState
+from crashdesk.jobs.opening import open_jobs
 from model_assist.registry.models import Evaluation, ModelVersion, Promotion
 from model_assist.training.models import TrainingRun
 
@@ -95,21 +98,24 @@ class Loop(TypedDict):
     revision: str
 
 
-def counts() -> dict[str, int]:
-    """Numbers of videos (also lacking, unusable, pending), of cases by status, of versions, runs and models."""
-    found: dict[str, int] = Video.objects.aggregate(
+def counts(user: User) -> dict[str, int]:
+    """Numbers of videos (also lacking, unusable, pending), of cases by status, of versions, runs and models; of all
+    that the person may see."""
+    found: dict[str, int] = narrow(Video.objects.all(), user).aggregate(
         videos=Count("pk"),
         lacking=Count("pk", filter=Q(media__isnull=True)),
         unusable=Count("pk", filter=Q(media__state=MediaState.UNUSABLE)),
         pending=Count("pk", filter=Q(media__state=MediaState.PENDING)),
     )
-    by_status = dict(Case.objects.order_by().values_list("status").annotate(Count("pk")))
+    by_status = dict(narrow(Case.objects.order_by(), user).values_list("status").annotate(Count("pk")))
     found |= {status: by_status.get(status, 0) for status in CaseStatus.values}
-    found["dataset_versions"] = DatasetVersion.objects.count()
-    found["training_runs"] = TrainingRun.objects.count()
-    found["training"] = TrainingRun.objects.filter(finished_at__isnull=True, job_id__isnull=False).count()
+    runs = narrow(TrainingRun.objects.all(), user, "dataset_version__corpus")
+    found["dataset_versions"] = narrow(DatasetVersion.objects.all(), user).count()
+    found["training_runs"] = runs.count()
+    found["training"] = runs.filter(finished_at__isnull=True, job_id__isnull=False).count()
     found["models"] = ModelVersion.objects.count()
-    found["in_labelstudio"] = LabelStudioTask.objects.filter(task_id__isnull=False).count()
+    tasks = narrow(LabelStudioTask.objects.all(), user, "project__corpus")
+    found["in_labelstudio"] = tasks.filter(task_id__isnull=False).count()
     return found
 
 
@@ -117,10 +123,10 @@ def _some(number: int, words: str) -> list[str]:
     return [f"{number} {words}"] if number else []
 
 
-def steps(found: Mapping[str, int]) -> list[Step]:
+def steps(found: Mapping[str, int], user: User) -> list[Step]:
     """The numbers in the order in which a clip travels. `found` is what `counts` gave."""
     cases, records = reverse("cases"), reverse("home")
-    latest = DatasetVersion.objects.select_related("corpus").first()
+    latest = narrow(DatasetVersion.objects.select_related("corpus"), user).first()
     in_use = ModelVersion.objects.filter(in_use=True).first()
     review = sum(found[status] for status in IN_REVIEW)
     return [
@@ -229,12 +235,12 @@ def _job(job: Job) -> JobRow:
     }  # fmt: skip
 
 
-def _tally() -> list[GroupRow]:
+def _tally(visible: QuerySet[Job]) -> list[GroupRow]:
     """How far each group with open jobs is, newest first, groups of one included."""
-    open_groups = Job.objects.filter(state__in=OPEN).exclude(group="").order_by()
+    open_groups = visible.filter(state__in=OPEN).exclude(group="").order_by()
     newest = open_groups.values("group").annotate(newest=Max("pk")).order_by("-newest")[:SHOWN_GROUPS]
     names = [row["group"] for row in newest]
-    rows = Job.objects.filter(group__in=names).order_by().values("group")
+    rows = visible.filter(group__in=names).order_by().values("group")
     tally = {
         row["group"]: row
         for row in rows.annotate(
@@ -257,20 +263,20 @@ def _cancel_url(group: str) -> str:
     return f"/api/prediction-runs/{number}/cancel" if kind == "prediction_run" else ""
 
 
-def work() -> tuple[list[GroupRow], list[JobRow]]:
+def work(visible: QuerySet[Job]) -> tuple[list[GroupRow], list[JobRow]]:
     """Groups of several jobs, and single jobs: all that run, and those that wait outside such a group."""
-    tally = _tally()
+    tally = _tally(visible)
     groups = [group for group in tally if group["total"] > 1 and group["name"].partition(":")[0] in BULK]
     together = [group["name"] for group in groups]
-    running = list(Job.objects.filter(state=JobState.RUNNING).order_by("id")[:SHOWN_JOBS])
-    waiting = Job.objects.filter(state=JobState.QUEUED).exclude(group__in=together).order_by("priority", "id")
+    running = list(visible.filter(state=JobState.RUNNING).order_by("id")[:SHOWN_JOBS])
+    waiting = visible.filter(state=JobState.QUEUED).exclude(group__in=together).order_by("priority", "id")
     return groups, [_job(job) for job in [*running, *waiting[: SHOWN_JOBS - len(running)]]]
 
 
-def failures() -> list[JobRow]:
+def failures(visible: QuerySet[Job]) -> list[JobRow]:
     """Jobs that failed lately and were not retried since."""
     since = timezone.now() - FAILURES_FOR
-    failed = Job.objects.filter(state=JobState.FAILED, finished_at__gte=since).order_by("-finished_at")
+    failed = visible.filter(state=JobState.FAILED, finished_at__gte=since).order_by("-finished_at")
     return [_job(job) for job in failed[:SHOWN_FAILURES]]
 
 
@@ -284,9 +290,9 @@ def _happened(verb: str, subject_type: str) -> str:
     return _words(what if named else verb.replace(".", " "))
 
 
-def events() -> list[EventRow]:
-    """The latest rows of the audit log."""
-    rows = AuditEvent.objects.order_by("-id")[:SHOWN_EVENTS]
+def events(user: User) -> list[EventRow]:
+    """The latest rows of the audit log that the person may see."""
+    rows = open_events(user).order_by("-id")[:SHOWN_EVENTS]
     return [
         {
             "id": row.pk, "at": row.at.isoformat(), "actor": row.actor, "verb": _happened(row.verb, row.subject_type),
@@ -309,17 +315,18 @@ def revision() -> str:
     return "-".join(str(part) for part in parts)
 
 
-def loop() -> Loop:
-    """Everything that the first page shows and that moves."""
-    found = counts()
-    groups, jobs = work()
+def loop(user: User) -> Loop:
+    """Everything that the first page shows and that moves, as far as the person may see it."""
+    found = counts(user)
+    visible = open_jobs(Job.objects.all(), user)
+    groups, jobs = work(visible)
     return {
-        "steps": steps(found),
+        "steps": steps(found, user),
         "hint": hint(found),
         "jobs": jobs,
         "groups": groups,
-        "waiting": Job.objects.filter(state=JobState.QUEUED).count(),
-        "failures": failures(),
-        "events": events(),
+        "waiting": visible.filter(state=JobState.QUEUED).count(),
+        "failures": failures(visible),
+        "events": events(user),
         "revision": revision(),
     }

@@ -6,30 +6,51 @@ from django.conf import settings
 from django.core.exceptions import PermissionDenied
 from django.db.models import Model, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
-from django.shortcuts import render
+from django.shortcuts import get_object_or_404, render
 
 from crashdesk.accounts.models import User
-from crashdesk.accounts.permissions import Action, may
+from crashdesk.accounts.permissions import Action
+from crashdesk.accounts.scope import narrow, standing
 from crashdesk.api.keyset import InvalidCursor, Page, page_of
-from frontend.access import allowed, person
+from frontend.access import allowed, allowed_on_site, person
 
 M = TypeVar("M", bound=Model)
 
 
-def check(request: HttpRequest, needs: Action = Action.VIEW) -> User:
-    """The signed-in person. PermissionDenied when their role may not look, or not do `needs`."""
+def check(request: HttpRequest, needs: Action = Action.VIEW, *, corpus_id: int | None = None) -> User:
+    """The signed-in person. PermissionDenied when they may not do `needs` in that corpus, or in any at all."""
     user = person(request)
-    if not may(user, Action.VIEW) or not may(user, needs):
+    found = standing(user)
+    able = found.allowed_somewhere() if corpus_id is None else found.allowed(corpus_id)
+    if not {Action.VIEW, needs} <= able:
         raise PermissionDenied
     return user
 
 
+def opened(request: HttpRequest, rows: QuerySet[M], pk: int, path: str = "corpus") -> M:
+    """The row of that id, if it is of a corpus (at `path`) that the person may see. Http404 otherwise."""
+    return get_object_or_404(narrow(rows, person(request), path), pk=pk)
+
+
 def page(
-    request: HttpRequest, template: str, context: dict[str, Any], *, needs: Action = Action.VIEW
+    request: HttpRequest,
+    template: str,
+    context: dict[str, Any],
+    *,
+    needs: Action = Action.VIEW,
+    corpus_id: int | None = None,
 ) -> HttpResponse:
-    """Render a page for the signed-in person. PermissionDenied when their role may not do `needs`."""
-    user = check(request, needs)
-    shared = {"allowed": allowed(user), "labelstudio_url": settings.LABELSTUDIO_PUBLIC_URL}
+    """Render a page for the signed-in person. PermissionDenied when they may not do `needs`.
+
+    `corpus_id`: of the corpus that the page is about; the person's role there decides what it offers.
+    """
+    user = check(request, needs, corpus_id=corpus_id)
+    shared = {
+        "allowed": allowed(user, corpus_id),
+        "allowed_on_site": allowed_on_site(user),
+        "allowed_somewhere": allowed(user),
+        "labelstudio_url": settings.LABELSTUDIO_PUBLIC_URL,
+    }
     return render(request, template, shared | context)
 
 

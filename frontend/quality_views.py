@@ -1,14 +1,16 @@
 """The page about how far people agree."""
 
 from django.contrib.auth.decorators import login_required
+from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse, QueryDict
 from django.views.decorators.http import require_safe
 
 from annotations.cases.models import Guideline
-from annotations.corpora.models import Corpus
+from annotations.corpora.access import open_to
 from annotations.quality.agreement import report
 from annotations.quality.serializers import AgreementQuerySerializer
 from crashdesk.accounts.permissions import Action
+from crashdesk.api.errors import Problem
 from frontend import quality
 from frontend.pages import check, page
 
@@ -20,13 +22,16 @@ SHOWN_CHOICES = 500
 @login_required
 def agreement_page(request: HttpRequest) -> HttpResponse:
     """The agreement report for what the address narrows it to; a filter that makes no sense is told, and not used."""
-    check(request, Action.EXPORT)
+    user = check(request, Action.EXPORT)
     given = {name: value for name in FILTERS if (value := request.GET.get(name, "").strip())}
-    query = AgreementQuerySerializer(data=given)
-    refused = {} if query.is_valid() else dict(query.errors)
+    query = AgreementQuerySerializer(data=given, context={"by": user})
+    try:
+        refused = {} if query.is_valid() else dict(query.errors)
+    except Problem as problem:  # a corpus that the person may look into, and not export
+        raise PermissionDenied(problem.message) from problem
     if refused:
         given = {name: value for name, value in given.items() if name not in refused}
-        query = AgreementQuerySerializer(data=given)
+        query = AgreementQuerySerializer(data=given, context={"by": user})
         query.is_valid(raise_exception=True)
     made = report(query.asked, period=query.validated_data["period"])
     encoded = QueryDict(mutable=True)
@@ -39,6 +44,7 @@ def agreement_page(request: HttpRequest) -> HttpResponse:
                 ("of cases that nobody else reviewed", made.counts.left_out.alone),
                 ("of excluded cases", made.counts.left_out.of_excluded_cases),
                 ("earlier ones by the same person", made.counts.left_out.repeated),
+                ("second looks and adjudications", made.counts.left_out.looked_over),
                 ("withdrawn", made.counts.left_out.withdrawn),
                 ("skipped", made.counts.left_out.skipped),
                 ("still open", made.counts.left_out.open),
@@ -56,7 +62,7 @@ def agreement_page(request: HttpRequest) -> HttpResponse:
         "given": given,
         "query": encoded.urlencode(),
         "refused": [(name, " ".join(map(str, words))) for name, words in refused.items()],
-        "corpora": Corpus.objects.order_by("name")[:SHOWN_CHOICES],
+        "corpora": open_to(user, Action.EXPORT).order_by("name")[:SHOWN_CHOICES],
         "guidelines": Guideline.objects.all()[:SHOWN_CHOICES],
         "kinds": quality.KIND_WORDS.items(),
         "page": "agreement",

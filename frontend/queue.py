@@ -19,6 +19,8 @@ from annotations.cases.models import (
     in_review_order,
 )
 from annotations.corpora.search import video_has_words
+from crashdesk.accounts.models import User
+from crashdesk.accounts.scope import narrow
 from crashdesk.api.keyset import beyond
 from frontend.loop import IN_REVIEW
 
@@ -55,9 +57,10 @@ class Filters:
         return query.urlencode()
 
 
-def narrowed(filters: Filters) -> QuerySet[Case]:
-    """The cases that the filters leave, in review order: ranked ones first, then by id. `rank` is annotated."""
-    cases = Case.objects.annotate(rank=in_review_order()).order_by("rank", "id")
+def narrowed(filters: Filters, user: User) -> QuerySet[Case]:
+    """The cases that the person may see and the filters leave, in review order: ranked ones first, then by id. `rank`
+    is annotated."""
+    cases = narrow(Case.objects.annotate(rank=in_review_order()).order_by("rank", "id"), user)
     if filters.corpus:
         cases = cases.filter(corpus_id=int(filters.corpus))
     if filters.status:
@@ -81,10 +84,10 @@ class Neighbours:
     next: int | None
 
 
-def neighbours(case: Case, filters: Filters) -> Neighbours:
+def neighbours(case: Case, filters: Filters, user: User) -> Neighbours:
     """Who comes before and after `case` in the narrowed list, also when it has left that list meanwhile."""
     vars(case)["rank"] = UNRANKED if case.review_rank is None else case.review_rank
-    cases = narrowed(filters)
+    cases = narrowed(filters, user)
     before, after = (
         beyond(cases, case, backwards=back).values_list("pk", flat=True) for back in (True, False)
     )

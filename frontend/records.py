@@ -8,9 +8,13 @@ from django.db.models import Count, OuterRef, Q, QuerySet, Subquery
 from django.db.models.functions import Coalesce
 
 from annotations.cases.models import Case, CaseStatus
+from annotations.corpora.access import open_to
 from annotations.corpora.models import Corpus, Video
 from annotations.datasets.models import DatasetVersion, ExportFormat, Split
+from crashdesk.accounts.models import User
+from crashdesk.accounts.scope import narrow
 from crashdesk.jobs.models import Job
+from frontend.access import mark
 from model_assist.registry.models import Evaluation, ModelVersion
 from model_assist.training.models import TrainingRun
 
@@ -54,7 +58,10 @@ class TrainingRow:
 
 @dataclass(frozen=True)
 class ModelRow:
+    """`trained_on`: None, too, where the person may not see that dataset."""
+
     model: ModelVersion
+    trained_on: DatasetVersion | None
     evaluations: list[EvaluationRow]
 
 
@@ -92,9 +99,9 @@ def measures(metrics: Mapping[str, Any], *, prefix: str = "") -> Iterator[Measur
             yield Measure(path, float(value))
 
 
-def corpora() -> QuerySet[Corpus]:
-    """All corpora with their number of videos, of those lacking media, of cases, and of approved cases,
-    and the id of the newest `guideline` of its cases."""
+def corpora(user: User) -> list[Corpus]:
+    """All corpora that the person may see, what is `allowed` there, their number of videos, of those lacking media, of
+    cases, and of approved cases, and the id of the newest `guideline` of its cases."""
 
     def many(rows: QuerySet[Any]) -> Coalesce:
         counted = (
@@ -102,7 +109,7 @@ def corpora() -> QuerySet[Corpus]:
         )
         return Coalesce(Subquery(counted), 0)
 
-    return Corpus.objects.annotate(
+    found = open_to(user).annotate(
         video_count=many(Video.objects.all()),
         lacking_count=many(Video.objects.filter(media__isnull=True)),
         case_count=many(Case.objects.exclude(status=CaseStatus.EXCLUDED)),
@@ -111,16 +118,19 @@ def corpora() -> QuerySet[Corpus]:
             Case.objects.filter(corpus=OuterRef("pk")).order_by("-guideline").values("guideline")[:1]
         ),
     )
+    rows: list[Corpus] = [*found]
+    mark(user, rows)
+    return rows
 
 
-def dataset_versions() -> list[DatasetVersion]:
+def dataset_versions(user: User) -> list[DatasetVersion]:
     """The newest versions with the sizes of their splits (`train_count` …), `files`: (name of the format, export),
     and `formats_left`: (value, name) of every format they have not been written in."""
     sizes = {f"{split}_count": Count("records", filter=Q(records__split=split)) for split in Split.values}
-    newest = DatasetVersion.objects.select_related("corpus", "guideline", "created_by").prefetch_related(
-        "exports"
-    )
+    found = DatasetVersion.objects.select_related("corpus", "guideline", "created_by")
+    newest = narrow(found.prefetch_related("exports"), user)
     versions = list(newest.annotate(**sizes)[:SHOWN])
+    mark(user, [version.corpus for version in versions])
     for version in versions:
         made = {export.format: export for export in version.exports.all()}
         vars(version)["files"] = [(name, made[value]) for value, name in FORMATS.items() if value in made]
@@ -130,25 +140,23 @@ def dataset_versions() -> list[DatasetVersion]:
     return versions
 
 
-def _evaluations(models: list[int]) -> dict[int, list[EvaluationRow]]:
+def _evaluations(models: list[int], user: User) -> dict[int, list[EvaluationRow]]:
     found: dict[int, list[EvaluationRow]] = {}
-    for evaluation in Evaluation.objects.filter(model_version_id__in=models).select_related(
-        "dataset_version__corpus"
-    ):
+    every = Evaluation.objects.filter(model_version_id__in=models).select_related("dataset_version__corpus")
+    for evaluation in narrow(every, user, "dataset_version__corpus"):
         row = EvaluationRow(evaluation, list(measures(evaluation.metrics)))
         found.setdefault(evaluation.model_version_id, []).append(row)
     return found
 
 
-def training_runs() -> list[TrainingRow]:
+def training_runs(user: User) -> list[TrainingRow]:
     """The newest training runs with their job, loss curves, and the evaluations of what came out."""
-    runs = list(
-        TrainingRun.objects.select_related(
-            "dataset_version__corpus", "start_from", "model_version", "created_by"
-        )[:SHOWN]
+    found = TrainingRun.objects.select_related(
+        "dataset_version__corpus", "start_from", "model_version", "created_by"
     )
+    runs = list(narrow(found, user, "dataset_version__corpus")[:SHOWN])
     jobs = Job.objects.in_bulk([run.job_id for run in runs if run.job_id])
-    evaluations = _evaluations([run.model_version_id for run in runs if run.model_version_id])
+    evaluations = _evaluations([run.model_version_id for run in runs if run.model_version_id], user)
     return [
         TrainingRow(
             run=run,
@@ -160,11 +168,15 @@ def training_runs() -> list[TrainingRow]:
     ]
 
 
-def model_versions() -> list[ModelRow]:
+def model_versions(user: User) -> list[ModelRow]:
     """The model in use and the newest other versions, with their evaluations and last promotion."""
-    newest = ModelVersion.objects.select_related("parent", "trained_on__corpus").prefetch_related(
-        "promotions__promoted_by"
-    )
+    newest = ModelVersion.objects.select_related("parent").prefetch_related("promotions__promoted_by")
     shown = list(newest.order_by("-in_use", "-id")[:SHOWN])
-    evaluations = _evaluations([model.pk for model in shown])
-    return [ModelRow(model, evaluations.get(model.pk, [])) for model in shown]
+    evaluations = _evaluations([model.pk for model in shown], user)
+    datasets = narrow(DatasetVersion.objects.select_related("corpus"), user).in_bulk(
+        [model.trained_on_id for model in shown if model.trained_on_id]
+    )
+    return [
+        ModelRow(model, datasets.get(model.trained_on_id or 0), evaluations.get(model.pk, []))
+        for model in shown
+    ]

@@ -3,20 +3,22 @@
 from typing import Any
 
 from django.contrib.auth.decorators import login_required
+from django.db.models import Exists, OuterRef
 from django.http import Http404, HttpRequest, HttpResponse
-from django.shortcuts import get_object_or_404
 from django.views.decorators.csrf import ensure_csrf_cookie
 from django.views.decorators.http import require_POST, require_safe
 from rest_framework.exceptions import ValidationError
 
 from annotations.cases.kinds import Kind
-from annotations.cases.models import CaseStatus, Guideline
+from annotations.cases.models import Case, CaseStatus, Guideline
+from annotations.corpora.access import open_to
 from annotations.corpora.models import Corpus
 from crashdesk.accounts.permissions import Action
+from crashdesk.accounts.scope import narrow
 from crashdesk.api.errors import Problem
 from frontend import runs
 from frontend.corpora import origins
-from frontend.pages import check, keyset, page
+from frontend.pages import check, keyset, opened, page
 from model_assist.crashchat.kinds import PERCEPTION
 from model_assist.predictions.api import wish_of
 from model_assist.predictions.choosing import ANSWERS
@@ -38,7 +40,7 @@ CHOOSABLE = [status for status in CaseStatus.values if status not in (CaseStatus
 def run_list(request: HttpRequest) -> HttpResponse:
     """Every prediction run, newest first."""
     found = PredictionRun.objects.select_related("corpus", "model_version", "created_by").order_by("-id")
-    shown = keyset(found, request, RUNS_PER_PAGE)
+    shown = keyset(narrow(found, check(request)), request, RUNS_PER_PAGE)
     context = {"rows": runs.run_rows(shown.rows), "shown": shown, "page": "runs"}
     return page(request, "frontend/runs/list.html", context)
 
@@ -48,8 +50,8 @@ def run_list(request: HttpRequest) -> HttpResponse:
 @ensure_csrf_cookie
 def start_form(request: HttpRequest) -> HttpResponse:
     """What a run shall be asked, about which cases, with a dry run that follows the form."""
-    check(request, Action.PREDICT)
-    corpora = list(Corpus.objects.filter(cases__isnull=False).distinct())
+    user = check(request, Action.PREDICT)
+    corpora = list(open_to(user, Action.PREDICT).filter(Exists(Case.objects.filter(corpus=OuterRef("pk")))))
     corpus = _chosen(corpora, request.GET.get("corpus", ""))
     context: dict[str, Any] = {"corpora": corpora, "corpus": corpus, "page": "runs"}
     if corpus is not None:
@@ -72,11 +74,11 @@ def start_form(request: HttpRequest) -> HttpResponse:
 @login_required
 def start_preview(request: HttpRequest) -> HttpResponse:
     """The dry run of what the form says, and the request that would start it. Changes nothing."""
-    check(request, Action.PREDICT)
+    user = check(request, Action.PREDICT)
     body = runs.body_of(request.POST)
     context: dict[str, Any] = {"body": body}
     try:
-        context["found"] = estimate(wish_of(body))
+        context["found"] = estimate(wish_of(body, user))
     except ValidationError as error:
         context["wrong"] = runs.complaints(error.detail)
     except Problem as problem:
@@ -90,7 +92,7 @@ def start_preview(request: HttpRequest) -> HttpResponse:
 def run_page(request: HttpRequest, pk: int) -> HttpResponse:
     """One run: what it was asked, how far it is, and its cases by state."""
     found = PredictionRun.objects.select_related("corpus", "guideline", "model_version", "created_by")
-    run = get_object_or_404(found, pk=pk)
+    run = opened(request, found, pk)
     state = request.GET.get("state", "")
     if state and state not in STATES:
         raise Http404(f"no state {state!r}")
@@ -108,15 +110,16 @@ def run_page(request: HttpRequest, pk: int) -> HttpResponse:
         "query": f"state={state}" if state else "",
         "page": "runs",
     }
-    return page(request, "frontend/runs/run.html", context)
+    return page(request, "frontend/runs/run.html", context, corpus_id=run.corpus_id)
 
 
 @require_safe
 @login_required
 def run_progress(request: HttpRequest, pk: int) -> HttpResponse:
     """The part of a run's page that moves."""
-    run = get_object_or_404(PredictionRun, pk=pk)
-    return page(request, "frontend/runs/parts/progress.html", {"run": run, "moving": runs.shown(run)})
+    run = opened(request, PredictionRun.objects.all(), pk)
+    context = {"run": run, "moving": runs.shown(run)}
+    return page(request, "frontend/runs/parts/progress.html", context, corpus_id=run.corpus_id)
 
 
 def _chosen(corpora: list[Corpus], asked: str) -> Corpus | None:

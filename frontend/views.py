@@ -2,20 +2,20 @@
 
 from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import get_object_or_404
 from django.views.decorators.csrf import ensure_csrf_cookie
 from django.views.decorators.http import require_safe
 
 from annotations.cases.models import Case, CaseStatus, in_review_order
 from annotations.cases.workflow import TRANSITIONS
-from annotations.corpora.models import Corpus
+from annotations.corpora.access import open_to
 from annotations.corpora.sources import sources
 from annotations.labelstudio.push import deep_link
+from crashdesk.accounts.scope import narrow, reach
 from crashdesk.audit.services import history
 from frontend import records
 from frontend.answers import answers_of
 from frontend.loop import loop
-from frontend.pages import keyset, page
+from frontend.pages import check, keyset, opened, page
 from frontend.queue import REVIEW, Filters, counted, narrowed, neighbours, rows
 from frontend.timeline import timeline
 
@@ -28,12 +28,13 @@ SHOWN_HISTORY = 200
 @ensure_csrf_cookie
 def home(request: HttpRequest) -> HttpResponse:
     """The loop as a row of numbers, what runs, and the newest records."""
+    user = check(request)
     context = {
-        "loop": loop(),
-        "corpora": records.corpora(),
-        "versions": records.dataset_versions(),
-        "runs": records.training_runs(),
-        "models": records.model_versions(),
+        "loop": loop(user),
+        "corpora": records.corpora(user),
+        "versions": records.dataset_versions(user),
+        "runs": records.training_runs(user),
+        "models": records.model_versions(user),
         "chart": {"width": records.WIDTH, "height": records.HEIGHT},
         "page": "home",
     }
@@ -45,8 +46,9 @@ def home(request: HttpRequest) -> HttpResponse:
 @ensure_csrf_cookie
 def case_list(request: HttpRequest) -> HttpResponse:
     """Cases with filters, in review order."""
+    user = check(request)
     filters = Filters.read(request.GET)
-    cases = narrowed(filters)
+    cases = narrowed(filters, user)
     whole = Case.objects.annotate(rank=in_review_order()).select_related("video__media", "corpus")
     shown = keyset(cases, request, PAGE_SIZE, whole=whole)
     context = {
@@ -55,10 +57,10 @@ def case_list(request: HttpRequest) -> HttpResponse:
         "count": counted(cases),
         "filters": filters,
         "query": filters.encoded(),
-        "corpora": Corpus.objects.all(),
-        "sources": sources(),
+        "corpora": open_to(user),
+        "sources": sources(reach(user)),
         "statuses": [REVIEW, *CaseStatus.values],
-        "any_case": bool(shown.rows) or Case.objects.exists(),
+        "any_case": bool(shown.rows) or narrow(Case.objects.all(), user).exists(),
         "page": "cases",
     }
     return page(request, "frontend/case_list.html", context)
@@ -69,7 +71,8 @@ def case_list(request: HttpRequest) -> HttpResponse:
 @ensure_csrf_cookie
 def case_page(request: HttpRequest, pk: int) -> HttpResponse:
     """One case: the clip, the timeline, the six answers, what may be done, and what was done."""
-    case = get_object_or_404(Case.objects.select_related("video__media", "corpus", "guideline"), pk=pk)
+    user = check(request)
+    case = opened(request, Case.objects.select_related("video__media", "corpus", "guideline"), pk)
     filters = Filters.read(request.GET)
     media = case.video.media
     answers = answers_of(case, duration_us=media.duration_us if media else None)
@@ -91,8 +94,8 @@ def case_page(request: HttpRequest, pk: int) -> HttpResponse:
         "labelstudio_task": deep_link(case),
         "history": history(case)[:SHOWN_HISTORY],
         "clip_findings": case.video.findings.all(),
-        "around": neighbours(case, filters),
+        "around": neighbours(case, filters, user),
         "query": filters.encoded(),
         "page": "cases",
     }
-    return page(request, "frontend/case.html", context)
+    return page(request, "frontend/case.html", context, corpus_id=case.corpus_id)

@@ -1,7 +1,5 @@
 """Guidelines and cases, to look at. Cases move through the rooms that own the move: predictions, reviews."""
 
-from typing import cast
-
 import django_filters
 from django.db.models import Prefetch, QuerySet
 from drf_spectacular.utils import extend_schema
@@ -23,8 +21,9 @@ from annotations.cases.reexamine import examine_again
 from annotations.cases.serializers import CaseSerializer, CaseStateSerializer, GuidelineSerializer
 from annotations.corpora.models import Video
 from annotations.corpora.search import video_has_words
-from crashdesk.accounts.models import User
 from crashdesk.accounts.permissions import Action
+from crashdesk.accounts.scope import narrow
+from crashdesk.api.narrowed import OpenRows, who
 from crashdesk.jobs.api import JobSerializer
 
 
@@ -64,14 +63,14 @@ class CaseFilter(django_filters.FilterSet):  # type: ignore[misc]
         return cases.filter(video_has_words(value, field="video_id"))
 
 
-class CaseViewSet(viewsets.ReadOnlyModelViewSet[Case]):
+class CaseViewSet(OpenRows, viewsets.ReadOnlyModelViewSet[Case]):
     queryset = Case.objects.select_related("video__media").defer("video__media__time_map")
     filterset_class = CaseFilter
     late_rows = True
     lookup_value_regex = r"\d+"
 
     def get_queryset(self) -> QuerySet[Case]:
-        cases = super().get_queryset()
+        cases: QuerySet[Case] = super().get_queryset()
         if self.action != "retrieve":
             return cases.annotate(rank=in_review_order())
         return cases.select_related("guideline").prefetch_related(
@@ -91,5 +90,7 @@ class ExamineAgainView(APIView):
     @extend_schema(operation_id="videos_examine_again", request=None, responses={202: JobSerializer})
     def post(self, request: Request, pk: int) -> Response:
         """Examine an unusable clip once more: its reader may have been stopped by a busy machine."""
-        job = examine_again(video=get_object_or_404(Video, pk=pk), by=cast(User, request.user))
+        video = get_object_or_404(narrow(Video.objects.all(), who(request)), pk=pk)
+        self.check_object_permissions(request, video)
+        job = examine_again(video=video, by=who(request))
         return Response(JobSerializer(job).data, status=202)

@@ -35,6 +35,8 @@ from annotations.corpora.serializers import (
 from annotations.corpora.storyboard import storyboard_vtt
 from crashdesk.accounts.models import User
 from crashdesk.accounts.permissions import Action
+from crashdesk.accounts.scope import narrow
+from crashdesk.api.narrowed import OpenRows, who
 from crashdesk.jobs.api import JobSerializer
 from crashdesk.storage.ranged import stored_file_response
 
@@ -55,11 +57,13 @@ def counted(model: type[models.Model], foreign_key: str) -> Coalesce:
     return Coalesce(Subquery(rows.annotate(number=Count("pk")).values("number")), 0)
 
 
-class CorpusViewSet(viewsets.ReadOnlyModelViewSet[Corpus]):
+class CorpusViewSet(OpenRows, viewsets.ReadOnlyModelViewSet[Corpus]):
     queryset = Corpus.objects.annotate(video_count=counted(Video, "corpus")).order_by("name")
     filterset_fields = ["name"]
     lookup_value_regex = r"\d+"
+    corpus_path = "pk"
     needs = {"create": Action.IMPORT}
+    sitewide = {"create"}
 
     def get_serializer_class(self) -> type[CorpusSerializer]:
         return CorpusDetailSerializer if self.action == "retrieve" else CorpusSerializer
@@ -114,7 +118,7 @@ class VideoFilter(django_filters.FilterSet):  # type: ignore[misc]
         return videos.filter(Exists(VideoFinding.objects.filter(video=OuterRef("pk"), code=value)))
 
 
-class VideoViewSet(viewsets.ReadOnlyModelViewSet[Video]):
+class VideoViewSet(OpenRows, viewsets.ReadOnlyModelViewSet[Video]):
     queryset = (
         Video.objects.select_related("media")
         .defer("media__time_map", "media__storyboard")
@@ -165,20 +169,24 @@ class VideoViewSet(viewsets.ReadOnlyModelViewSet[Video]):
     )  # fmt: skip
     def cues(self, request: Request, pk: str) -> HttpResponseBase:
         """WebVTT: from when to when of the proxy which part of the storyboard shows it (#xywh=x,y,w,h)."""
-        video = Video.objects.select_related("media").filter(pk=pk).first()
+        video = self._open().select_related("media").filter(pk=pk).first()
         if video is None or video.media is None or not video.media.storyboard_name:
             raise Http404("the clip has no storyboard yet")
         text = storyboard_vtt(video.media, reverse("video-storyboard", [pk]))
         return HttpResponse(text, content_type="text/vtt; charset=utf-8")
 
+    def _open(self) -> QuerySet[Video]:
+        """The videos that the person may see, without what lists join to them."""
+        return narrow(Video.objects.all(), who(self.request))
+
     def _stored(self, request: Request, field: str, content_type: str) -> HttpResponseBase:
-        name = Video.objects.filter(pk=self.kwargs["pk"]).values_list(f"media__{field}", flat=True).first()
+        name = self._open().filter(pk=self.kwargs["pk"]).values_list(f"media__{field}", flat=True).first()
         if not name:
             raise Http404("the clip has no such file yet")
         return stored_file_response(request._request, name, content_type=content_type)
 
 
-class ImportViewSet(viewsets.ReadOnlyModelViewSet[ImportRun]):
+class ImportViewSet(OpenRows, viewsets.ReadOnlyModelViewSet[ImportRun]):
     queryset = ImportRun.objects.annotate(rejection_count=counted(ImportRejection, "run")).order_by("-id")
     filterset_fields = ["corpus", "format", "job_id"]
     lookup_value_regex = r"\d+"

@@ -6,11 +6,13 @@ from typing import Any
 from django.conf import settings
 from django.db import IntegrityError, transaction
 
+from annotations.corpora.access import require
 from annotations.corpora.importers.column_mapping import check_mapping
 from annotations.corpora.importers.formats import FORMATS
 from annotations.corpora.models import Corpus, ImportFormat, ImportRun
 from annotations.corpora.processing import process_media
 from crashdesk.accounts.models import User
+from crashdesk.accounts.permissions import Action
 from crashdesk.api.errors import Problem
 from crashdesk.audit.services import record
 from crashdesk.jobs.models import Job
@@ -91,7 +93,8 @@ def begin_import(
     by: User | None,
     options: dict[str, Any] | None = None,
 ) -> ImportRun:
-    """Note a coming import of any path on this machine. Problem when the format is unknown or the path is not there.
+    """Note a coming import of any path on this machine. Problem when the format is unknown or the path is not there,
+    and where the person may not import into the corpus.
 
     `options`: what the format needs to be told. A table's column mapping is kept with the corpus, and a later import
     of a table that names none uses it.
@@ -106,6 +109,7 @@ def begin_import(
         )
     path = _checked_path(format, path)
     corpus = ensure_corpus(name=corpus_name, by=by)
+    require(by, Action.IMPORT, corpus)
     options = dict(options or {})
     if format == ImportFormat.TABLE:
         options["mapping"] = _column_mapping(corpus, options.get("mapping"))
@@ -139,7 +143,9 @@ def start_import(
             fields={"path": ["lies outside the import folders"]}, status=400,
         )  # fmt: skip
     run = begin_import(corpus_name=corpus_name, format=format, path=path, by=by, options=options)
-    job = enqueue("import", {"import_run_id": run.pk}, by=by, group=f"import:{run.pk}", corpus_id=run.corpus_id)
+    job = enqueue(
+        "import", {"import_run_id": run.pk}, by=by, group=f"import:{run.pk}", corpus_id=run.corpus_id
+    )
     ImportRun.objects.filter(pk=run.pk).update(job_id=job.pk)
     run.job_id = job.pk
     return run, job

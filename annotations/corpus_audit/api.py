@@ -26,7 +26,9 @@ from annotations.corpus_audit.serializers import (
 )
 from crashdesk.accounts.models import User
 from crashdesk.accounts.permissions import Action
+from crashdesk.accounts.scope import narrow
 from crashdesk.api.errors import Problem
+from crashdesk.api.narrowed import OpenRows, who
 from crashdesk.jobs.api import JobSerializer
 
 _FINDING = [
@@ -35,7 +37,7 @@ _FINDING = [
 ]
 
 
-class CorpusAuditViewSet(viewsets.ReadOnlyModelViewSet[CorpusAudit]):
+class CorpusAuditViewSet(OpenRows, viewsets.ReadOnlyModelViewSet[CorpusAudit]):
     queryset = CorpusAudit.objects.select_related("corpus", "created_by")
     filterset_fields = ["corpus"]
     lookup_value_regex = r"\d+"
@@ -47,7 +49,7 @@ class CorpusAuditViewSet(viewsets.ReadOnlyModelViewSet[CorpusAudit]):
     @extend_schema(request=NewAuditSerializer, responses={202: JobSerializer})
     def create(self, request: Request) -> Response:
         """Audit a corpus; the job's result names the audit. One that waits already is answered with."""
-        wanted = NewAuditSerializer(data=request.data)
+        wanted = NewAuditSerializer(data=request.data, context={"request": request})
         wanted.is_valid(raise_exception=True)
         job = services.enqueue_audit(wanted.validated_data["corpus"].pk, by=cast(User, request.user))
         return Response(JobSerializer(job).data, status=202)
@@ -88,7 +90,9 @@ class CorpusAuditViewSet(viewsets.ReadOnlyModelViewSet[CorpusAudit]):
             message = f"This audit has no finding {code[:60]} {subject[:60]} that lists clips."
             raise Problem("no_such_finding", message, fields={"code": [message]}, status=404)
         newest = Case.objects.filter(video=OuterRef("pk")).order_by("-id").values("pk")[:1]
-        rows: QuerySet[Video] = services.videos_of(found).annotate(newest_case=Subquery(newest))
+        rows: QuerySet[Video] = narrow(services.videos_of(found), who(request)).annotate(
+            newest_case=Subquery(newest)
+        )
         page = cast(list[Video], self.paginate_queryset(cast(Any, rows)))
         return self.get_paginated_response(AuditedClipSerializer(page, many=True).data)
 
@@ -104,7 +108,7 @@ class CorpusAuditViewSet(viewsets.ReadOnlyModelViewSet[CorpusAudit]):
         return Response(AcknowledgementSerializer(made).data, status=201)
 
 
-class AcknowledgementViewSet(viewsets.ReadOnlyModelViewSet[FindingAcknowledgement]):
+class AcknowledgementViewSet(OpenRows, viewsets.ReadOnlyModelViewSet[FindingAcknowledgement]):
     queryset = FindingAcknowledgement.objects.select_related("by", "withdrawn_by")
     serializer_class = AcknowledgementSerializer
     filterset_fields = {"corpus": ["exact"], "code": ["exact"], "withdrawn_at": ["isnull"]}

@@ -5,14 +5,16 @@ from typing import Any
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
-from annotations.corpora.models import Corpus, Severity, Video
+from annotations.corpora.access import OpenCorpusField
+from annotations.corpora.models import Severity, Video
 from annotations.corpus_audit import services
 from annotations.corpus_audit.findings import SEVERITIES
 from annotations.corpus_audit.models import CorpusAudit, FindingAcknowledgement
+from crashdesk.accounts.permissions import Action
 
 
 class NewAuditSerializer(serializers.Serializer[None]):
-    corpus = serializers.PrimaryKeyRelatedField(queryset=Corpus.objects.all())
+    corpus = OpenCorpusField(action=Action.IMPORT)
 
 
 class CorpusAuditSerializer(serializers.ModelSerializer[CorpusAudit]):

@@ -15,13 +15,14 @@ from rest_framework.response import Response
 from rest_framework.reverse import reverse
 
 from annotations.cases.models import Guideline
-from annotations.corpora.models import Corpus
+from annotations.corpora.access import OpenCorpusField
 from annotations.datasets import services
 from annotations.datasets.diff import diff, previous
 from annotations.datasets.models import DatasetRecord, DatasetVersion, Export, ExportFormat, Split
 from crashdesk.accounts.models import User
 from crashdesk.accounts.permissions import Action
 from crashdesk.api.errors import Problem
+from crashdesk.api.narrowed import OpenRows
 from crashdesk.jobs.api import JobSerializer
 
 
@@ -52,7 +53,7 @@ class DatasetVersionDetailSerializer(DatasetVersionSerializer):
 
 
 class FreezeSerializer(serializers.Serializer[None]):
-    corpus = serializers.PrimaryKeyRelatedField(queryset=Corpus.objects.all())
+    corpus = OpenCorpusField(action=Action.FREEZE)
     guideline = serializers.PrimaryKeyRelatedField(queryset=Guideline.objects.all())
     note = serializers.CharField(max_length=300, default="", allow_blank=True)
     split_seed = serializers.IntegerField(min_value=0, max_value=2**31 - 1, default=0)
@@ -118,7 +119,7 @@ class VerificationSerializer(serializers.Serializer[None]):
     recomputed = serializers.CharField()
 
 
-class DatasetVersionViewSet(viewsets.ReadOnlyModelViewSet[DatasetVersion]):
+class DatasetVersionViewSet(OpenRows, viewsets.ReadOnlyModelViewSet[DatasetVersion]):
     queryset = DatasetVersion.objects.select_related("corpus", "guideline", "created_by")
     filterset_fields = ["corpus", "guideline"]
     needs = {"create": Action.FREEZE, "export": Action.EXPORT}
@@ -129,7 +130,7 @@ class DatasetVersionViewSet(viewsets.ReadOnlyModelViewSet[DatasetVersion]):
     @extend_schema(request=FreezeSerializer, responses={202: JobSerializer})
     def create(self, request: Request) -> Response:
         """Freeze the approved answers of a corpus under a guideline; the job's result names the version."""
-        wanted = FreezeSerializer(data=request.data)
+        wanted = FreezeSerializer(data=request.data, context={"request": request})
         wanted.is_valid(raise_exception=True)
         job = services.request_freeze(**wanted.validated_data, by=cast(User, request.user))
         return Response(JobSerializer(job).data, status=202)
@@ -148,11 +149,12 @@ class DatasetVersionViewSet(viewsets.ReadOnlyModelViewSet[DatasetVersion]):
 
     def _against(self, version: DatasetVersion, wanted: str) -> DatasetVersion:
         if not wanted:
-            found = previous(version)
-            if found is None:
+            earlier = previous(version)
+            if earlier is None:
                 raise Problem("no_earlier_version", f"{version} is the first of its corpus.", status=404)
-            return found
-        found = DatasetVersion.objects.filter(pk=int(wanted)).first() if wanted.isdecimal() else None
+            return earlier
+        number = int(wanted) if wanted.isascii() and wanted.isdecimal() and len(wanted) < 19 else 0
+        found: DatasetVersion | None = self.get_queryset().filter(pk=number).first()
         if found is None:
             message = f"There is no dataset version {wanted[:20]}."
             raise Problem("invalid", message, fields={"against": [message]}, status=400)
@@ -220,10 +222,11 @@ class _DiffView:
         self.changed, self.reapproved, self.unchanged = found.changed, found.reapproved, found.unchanged
 
 
-class ExportViewSet(viewsets.ReadOnlyModelViewSet[Export]):
+class ExportViewSet(OpenRows, viewsets.ReadOnlyModelViewSet[Export]):
     queryset = Export.objects.select_related("version__corpus")
     serializer_class = ExportSerializer
     filterset_fields = ["version", "format"]
+    corpus_path = "version__corpus"
     needs = {"download": Action.EXPORT}
 
     def perform_content_negotiation(self, request: Request, force: bool = False) -> Any:

@@ -11,20 +11,22 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from annotations.cases.models import Guideline
-from annotations.corpora.models import Corpus
+from annotations.corpora.access import OpenCorpusField, OpenField
 from annotations.labelstudio.handlers import PULL, PUSH
 from annotations.labelstudio.hints import hints
 from annotations.labelstudio.models import LabelStudioProject
 from annotations.labelstudio.provision import SECRET_HEADER, webhook_secret
 from crashdesk.accounts.models import User
-from crashdesk.accounts.permissions import Action
+from crashdesk.accounts.permissions import Action, may
+from crashdesk.accounts.scope import not_allowed
 from crashdesk.api.errors import Problem
+from crashdesk.api.narrowed import OpenRows, who
 from crashdesk.jobs.api import JobSerializer
 from crashdesk.jobs.services import enqueue
 
 
 class PushSerializer(serializers.Serializer[None]):
-    corpus = serializers.PrimaryKeyRelatedField(queryset=Corpus.objects.all())
+    corpus = OpenCorpusField(action=Action.SYNC)
     guideline = serializers.PrimaryKeyRelatedField(
         queryset=Guideline.objects.all(), required=False, allow_null=True, default=None
     )
@@ -34,9 +36,10 @@ class PushSerializer(serializers.Serializer[None]):
 
 
 class PullSerializer(serializers.Serializer[None]):
-    project = serializers.PrimaryKeyRelatedField(
-        queryset=LabelStudioProject.objects.all(), required=False, allow_null=True, default=None
-    )
+    project = OpenField(
+        action=Action.SYNC, path="corpus_id", queryset=LabelStudioProject.objects.all(), required=False,
+        allow_null=True, default=None,
+    )  # fmt: skip
 
 
 class LabelStudioProjectSerializer(serializers.ModelSerializer[LabelStudioProject]):
@@ -57,7 +60,7 @@ class LabelStudioProjectSerializer(serializers.ModelSerializer[LabelStudioProjec
         return project.url
 
 
-class LabelStudioProjectViewSet(viewsets.ReadOnlyModelViewSet[LabelStudioProject]):
+class LabelStudioProjectViewSet(OpenRows, viewsets.ReadOnlyModelViewSet[LabelStudioProject]):
     queryset = (
         LabelStudioProject.objects.with_task_counts().select_related("corpus", "guideline").order_by("id")
     )
@@ -71,7 +74,7 @@ class PushView(APIView):
     @extend_schema(request=PushSerializer, responses={202: JobSerializer})
     def post(self, request: Request) -> Response:
         """Bring a corpus's predicted and returned cases into Label Studio."""
-        given = PushSerializer(data=request.data)
+        given = PushSerializer(data=request.data, context={"request": request})
         given.is_valid(raise_exception=True)
         chosen = given.validated_data
         guideline = chosen["guideline"]
@@ -90,9 +93,11 @@ class PullView(APIView):
     @extend_schema(request=PullSerializer, responses={202: JobSerializer})
     def post(self, request: Request) -> Response:
         """Look at every task in Label Studio again, whatever has been polled."""
-        given = PullSerializer(data=request.data)
+        given = PullSerializer(data=request.data, context={"request": request})
         given.is_valid(raise_exception=True)
         project = given.validated_data["project"]
+        if project is None and not may(who(request), Action.SYNC):
+            raise not_allowed()
         job = enqueue(
             PULL, {"project": project.pk if project else None}, by=cast(User, request.user),
             corpus_id=project.corpus_id if project else None,

@@ -13,10 +13,11 @@ from annotations.quality.agreement import Report, report
 from annotations.quality.serializers import AgreementQuerySerializer, AgreementSerializer
 from annotations.quality.table import lines
 from crashdesk.accounts.permissions import Action
+from crashdesk.api.narrowed import who
 
 
 def _report(request: Request) -> Report:
-    query = AgreementQuerySerializer(data=request.query_params)
+    query = AgreementQuerySerializer(data=request.query_params, context={"by": who(request)})
     query.is_valid(raise_exception=True)
     return report(query.asked, period=query.validated_data["period"])
 

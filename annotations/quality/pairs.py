@@ -16,14 +16,18 @@ from annotations.cases.kinds import NEGATIVE_TEXT, TEXT_KINDS, AnswerState, Kind
 from annotations.cases.models import AuthorKind, CaseStatus
 from annotations.quality import measures
 from annotations.quality.measures import Compared
-from annotations.reviews.models import Review, ReviewOutcome
+from annotations.reviews.models import Purpose, Review, ReviewOutcome
+from crashdesk.accounts.scope import Reach
 
 CHUNK: Final = 5000
+NOT_BLIND: Final = (Purpose.SECOND, Purpose.ADJUDICATE)
 
 
 @dataclass(frozen=True)
 class Asked:
-    """What a report is narrowed to. `since`, `until`: days (UTC, both inside) of the later of two reviews."""
+    """What a report is narrowed to. `since`, `until`: days (UTC, both inside) of the later of two reviews; `among`:
+    only these corpora, those open to whoever asks.
+    """
 
     corpus: int | None = None
     guideline: int | None = None
@@ -31,6 +35,7 @@ class Asked:
     source: str | None = None
     since: date | None = None
     until: date | None = None
+    among: Reach = field(default_factory=Reach)
 
     @property
     def kinds(self) -> list[str]:
@@ -69,6 +74,7 @@ class Pass:
     at: datetime
     source: str
     recording: tuple[int, str]
+    duration_us: int = 0
     said: dict[str, Said] = field(default_factory=dict)
 
     @cached_property
@@ -98,6 +104,9 @@ class LeftOut:
     of_excluded_cases: int
     repeated: int = field(metadata={"help": "an earlier review of the case by the same person"})
     alone: int = field(metadata={"help": "nobody else has reviewed the case"})
+    looked_over: int = field(
+        metadata={"help": "second looks and adjudications, which begin from another's answers"}
+    )
 
 
 @dataclass(frozen=True)
@@ -129,7 +138,8 @@ def load(asked: Asked) -> Found:
     reviews = _narrowed(asked)
     outcomes = dict(reviews.order_by().values_list("outcome").annotate(count=Count("pk")))
     submitted = reviews.filter(outcome=ReviewOutcome.SUBMITTED)
-    counted = submitted.exclude(case__status=CaseStatus.EXCLUDED)
+    of_open_cases = submitted.exclude(case__status=CaseStatus.EXCLUDED)
+    counted = of_open_cases.exclude(purpose__in=NOT_BLIND)
     twice = (
         counted.order_by()
         .values("case")
@@ -142,28 +152,30 @@ def load(asked: Asked) -> Found:
     repeated = 0
     rows: Any = together.order_by("submitted_at", "id").values_list(
         "id", "case_id", "reviewer_id", "reviewer__username", "submitted_at", "case__video__source",
-        "case__corpus_id", "case__video__recording",
+        "case__corpus_id", "case__video__recording", "case__video__media__duration_us",
     )  # fmt: skip
-    for number, case, person, name, at, source, corpus, recording in rows.iterator(chunk_size=CHUNK):
+    for number, case, person, name, at, source, corpus, recording, duration in rows.iterator(
+        chunk_size=CHUNK
+    ):
         repeated += (case, person) in latest
         people[person] = name
-        latest[case, person] = Pass(number, case, person, at, source, (corpus, recording))
+        latest[case, person] = Pass(number, case, person, at, source, (corpus, recording), duration or 0)
     _read_answers(together, {passed.review: passed for passed in latest.values()})
     pairs = [pair for pair in _pairs(latest.values()) if _in_time(pair.at, asked)]
     read = len(latest) + repeated
-    total_counted = counted.count()
+    total_counted, total_open = counted.count(), of_open_cases.count()
     left_out = LeftOut(
         open=outcomes.get(ReviewOutcome.OPEN, 0), skipped=outcomes.get(ReviewOutcome.SKIPPED, 0),
         withdrawn=outcomes.get(ReviewOutcome.WITHDRAWN, 0),
-        of_excluded_cases=outcomes.get(ReviewOutcome.SUBMITTED, 0) - total_counted, repeated=repeated,
-        alone=total_counted - read,
+        of_excluded_cases=outcomes.get(ReviewOutcome.SUBMITTED, 0) - total_open, repeated=repeated,
+        alone=total_counted - read, looked_over=total_open - total_counted,
     )  # fmt: skip
     kinds = [_compare(kind, pairs) for kind in asked.kinds]
     return Found(pairs, kinds, people, total_counted, left_out)
 
 
 def _narrowed(asked: Asked) -> QuerySet[Review]:
-    narrowed = Q()
+    narrowed = asked.among.inside("case__corpus")
     if asked.corpus is not None:
         narrowed &= Q(case__corpus=asked.corpus)
     if asked.guideline is not None:
@@ -209,8 +221,9 @@ def _compare(kind: str, pairs: Sequence[Pair]) -> KindPairs:
     places = [place for place, pair in enumerate(pairs) if _comparable(kind, pair)]
     said = [(pairs[place].first.said[kind], pairs[place].second.said[kind]) for place in places]
     arms = [_arm(kind, pairs[place]) for place in places]
+    durations = np.array([pairs[place].first.duration_us for place in places], dtype=np.int64)
     return KindPairs(
-        _MAKERS[kind](kind, np.array(places, dtype=np.intp), said),
+        _MAKERS[kind](kind, np.array(places, dtype=np.intp), said, durations),
         np.array(arms, dtype=np.int8),
         np.array([one.draft is not None and one.draft == other.draft for one, other in said], dtype=np.bool_),
         np.array([one.answer == other.answer for one, other in said], dtype=np.bool_),
@@ -237,29 +250,30 @@ def _arm(kind: str, pair: Pair) -> Arm:
 
 
 Both = Sequence[tuple[Said, Said]]
+Durations = np.ndarray[Any, np.dtype[np.int64]]
 
 
-def _labels(kind: str, places: measures.Indices, said: Both) -> Compared:
+def _labels(kind: str, places: measures.Indices, said: Both, _: Durations) -> Compared:
     yes = np.array([[one.value["label"] == "yes" for one in two] for two in said], dtype=np.bool_).reshape(
         -1, 2
     )
     return measures.labels(kind, places, yes[:, 0], yes[:, 1])
 
 
-def _spans(kind: str, places: measures.Indices, said: Both) -> Compared:
+def _spans(kind: str, places: measures.Indices, said: Both, durations: Durations) -> Compared:
     ends = [[(one.value.get("start_us", -1), one.value.get("end_us", -1)) for one in two] for two in said]
     both = np.array(ends, dtype=np.int64).reshape(-1, 2, 2)
-    return measures.spans(kind, places, both[:, 0], both[:, 1])
+    return measures.spans(kind, places, both[:, 0], both[:, 1], durations)
 
 
-def _instants(kind: str, places: measures.Indices, said: Both) -> Compared:
+def _instants(kind: str, places: measures.Indices, said: Both, _: Durations) -> Compared:
     both = np.array([[one.value.get("at_us", -1) for one in two] for two in said], dtype=np.int64).reshape(
         -1, 2
     )
     return measures.instants(kind, places, both[:, 0], both[:, 1])
 
 
-def _sentences(kind: str, places: measures.Indices, said: Both) -> Compared:
+def _sentences(kind: str, places: measures.Indices, said: Both, _: Durations) -> Compared:
     return measures.sentences(
         kind, places, [one.value["text"] for one, _ in said], [other.value["text"] for _, other in said]
     )

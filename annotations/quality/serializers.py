@@ -6,16 +6,18 @@ from rest_framework import serializers
 
 from annotations.cases.kinds import Kind
 from annotations.cases.models import Guideline
-from annotations.corpora.models import Corpus
+from annotations.corpora.access import OpenCorpusField
 from annotations.quality.agreement import ARMS
 from annotations.quality.cells import Standing
 from annotations.quality.pairs import Asked
+from crashdesk.accounts.permissions import Action
+from crashdesk.accounts.scope import reach
 
 
 class AgreementQuerySerializer(serializers.Serializer[Any]):
-    """What a report is narrowed to."""
+    """What a report is narrowed to. `by` in its context: whose corpora it is about."""
 
-    corpus = serializers.PrimaryKeyRelatedField(queryset=Corpus.objects.all(), required=False)
+    corpus = OpenCorpusField(action=Action.EXPORT, required=False)
     guideline = serializers.PrimaryKeyRelatedField(queryset=Guideline.objects.all(), required=False)
     kind = serializers.ChoiceField(choices=Kind.choices, required=False)
     source = serializers.CharField(  # type: ignore[assignment]
@@ -39,6 +41,7 @@ class AgreementQuerySerializer(serializers.Serializer[Any]):
         """Once valid, what the report shall be about."""
         given = self.validated_data
         return Asked(
+            among=reach(self.context["by"], Action.EXPORT),
             corpus=given["corpus"].pk if "corpus" in given else None,
             guideline=given["guideline"].pk if "guideline" in given else None,
             kind=given.get("kind", ""), source=given.get("source"), since=given.get("from"), until=given.get("to"),
@@ -102,6 +105,7 @@ class LeftOutSerializer(serializers.Serializer[Any]):
     of_excluded_cases = serializers.IntegerField()
     repeated = serializers.IntegerField(help_text="earlier reviews of a case by the same person")
     alone = serializers.IntegerField(help_text="nobody else has reviewed the case")
+    looked_over = serializers.IntegerField(help_text="second looks and adjudications, which begin from answers")
 
 
 class CountsSerializer(serializers.Serializer[Any]):

@@ -14,7 +14,9 @@ from annotations.reviews import decisions
 from annotations.reviews.models import Review
 from crashdesk.accounts.models import User
 from crashdesk.accounts.permissions import Action
+from crashdesk.accounts.scope import narrow
 from crashdesk.api.errors import error_body
+from crashdesk.api.narrowed import OpenRows, who
 
 BULK_LIMIT = 500
 
@@ -86,8 +88,9 @@ class ReviewDetailSerializer(ReviewSerializer):
         return [decisions.finding_data(finding) for finding in decisions.findings_of(review)]
 
 
-class ReviewViewSet(viewsets.ReadOnlyModelViewSet[Review]):
+class ReviewViewSet(OpenRows, viewsets.ReadOnlyModelViewSet[Review]):
     queryset = Review.objects.select_related("reviewer", "case__video__media").prefetch_related("answers")
+    corpus_path = "case__corpus"
     filterset_fields = {
         "case": ["exact"],
         "case__corpus": ["exact"],
@@ -101,13 +104,17 @@ class ReviewViewSet(viewsets.ReadOnlyModelViewSet[Review]):
         return ReviewDetailSerializer if self.action == "retrieve" else ReviewSerializer
 
 
+def _open_case(request: Request, pk: int) -> Case:
+    return get_object_or_404(narrow(Case.objects.all(), who(request)), pk=pk)
+
+
 class ApproveView(APIView):
     needs = {"post": Action.APPROVE}
 
     @extend_schema(request=None, responses=CaseStatusSerializer)
     def post(self, request: Request, pk: int) -> Response:
         """Let the latest submitted review's answers count."""
-        case = decisions.approve(case=get_object_or_404(Case, pk=pk), by=cast(User, request.user))
+        case = decisions.approve(case=_open_case(request, pk), by=cast(User, request.user))
         return Response(CaseStatusSerializer(case).data)
 
 
@@ -137,7 +144,7 @@ class ReturnView(APIView):
         given = ReasonSerializer(data=request.data)
         given.is_valid(raise_exception=True)
         case = decisions.return_case(
-            case=get_object_or_404(Case, pk=pk),
+            case=_open_case(request, pk),
             reason=given.validated_data["reason"],
             by=cast(User, request.user),
         )
@@ -153,7 +160,7 @@ class ExcludeView(APIView):
         given = ReasonSerializer(data=request.data)
         given.is_valid(raise_exception=True)
         case = decisions.exclude(
-            case=get_object_or_404(Case, pk=pk),
+            case=_open_case(request, pk),
             reason=given.validated_data["reason"],
             by=cast(User, request.user),
         )
@@ -169,7 +176,7 @@ class ReopenView(APIView):
         given = OptionalReasonSerializer(data=request.data)
         given.is_valid(raise_exception=True)
         case = decisions.reopen(
-            case=get_object_or_404(Case, pk=pk),
+            case=_open_case(request, pk),
             by=cast(User, request.user),
             reason=given.validated_data["reason"],
         )

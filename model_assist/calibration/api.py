@@ -68,6 +68,7 @@ class CalibrationViewSet(viewsets.ReadOnlyModelViewSet[Calibration]):
     filterset_fields = ["model_version", "kind", "evidence", "method"]
     lookup_value_regex = r"\d+"
     needs = {"create": Action.PREDICT}
+    sitewide = {"create"}  # a model is calibrated on the approved answers of all corpora
 
     @extend_schema(request=FitSerializer, responses={202: JobSerializer})
     def create(self, request: Request) -> Response:

@@ -12,8 +12,10 @@ from rest_framework.views import APIView
 
 from annotations.cases.models import Case
 from crashdesk.accounts.models import User
-from crashdesk.accounts.permissions import Action, may
+from crashdesk.accounts.permissions import Action, may_in
+from crashdesk.accounts.scope import narrow
 from crashdesk.api.errors import Problem
+from crashdesk.api.narrowed import OpenRows, who
 from model_assist.predictions import control, progress, run_cases, services
 from model_assist.predictions.choosing import Wish, wish
 from model_assist.predictions.estimate import estimate
@@ -29,14 +31,15 @@ from model_assist.predictions.serializers import (
 )
 
 
-def wish_of(data: Any) -> Wish:
-    """What a request's body asks for. ValidationError or Problem when it is not understood."""
-    given = WishSerializer(data=data)
+def wish_of(data: Any, by: User) -> Wish:
+    """What somebody's request body asks for. ValidationError or Problem when it is not understood, and where they may
+    not do it in that corpus."""
+    given = WishSerializer(data=data, context={"by": by})
     given.is_valid(raise_exception=True)
     return wish(**given.validated_data)
 
 
-class PredictionRunViewSet(mixins.CreateModelMixin, viewsets.ReadOnlyModelViewSet[PredictionRun]):
+class PredictionRunViewSet(OpenRows, mixins.CreateModelMixin, viewsets.ReadOnlyModelViewSet[PredictionRun]):
     queryset = PredictionRun.objects.all()
     serializer_class = PredictionRunSerializer
     filterset_fields = ["corpus", "guideline", "model_version", "priority"]
@@ -55,14 +58,14 @@ class PredictionRunViewSet(mixins.CreateModelMixin, viewsets.ReadOnlyModelViewSe
     @extend_schema(request=WishSerializer, responses={202: PredictionRunSerializer})
     def create(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         """Let the model draft answers for the cases that are chosen now; those it has answered are left out."""
-        run = services.start(wish_of(request.data), by=cast(User, request.user))
+        run = services.start(wish_of(request.data, who(request)), by=who(request))
         return Response(PredictionRunSerializer(run).data, status=status.HTTP_202_ACCEPTED)
 
     @extend_schema(request=WishSerializer, responses=EstimateSerializer)
     @action(detail=False, methods=["post"])
     def estimate(self, request: Request) -> Response:
         """What starting this would mean: how many cases, how long, how much memory. Nothing is started."""
-        return Response(EstimateSerializer(estimate(wish_of(request.data))).data)
+        return Response(EstimateSerializer(estimate(wish_of(request.data, who(request)))).data)
 
     @extend_schema(responses=RunProgressSerializer)
     @action(detail=True, methods=["get"], url_path="progress")
@@ -83,7 +86,7 @@ class PredictionRunViewSet(mixins.CreateModelMixin, viewsets.ReadOnlyModelViewSe
             known = f"is none of {', '.join(run_cases.STATES)}"
             raise Problem("invalid", "The state is not known.", fields={"state": [known]}, status=400)
         jobs = self.paginate_queryset(cast(Any, run_cases.jobs_in(self.get_object(), state)))
-        context = {"tracebacks": may(cast(User, request.user), Action.PREDICT)}
+        context = {"tracebacks": may_in(who(request), Action.PREDICT, self.get_object().corpus_id)}
         rows: Any = run_cases.rows_of(cast(Any, jobs))
         return self.get_paginated_response(RunCaseSerializer(rows, many=True, context=context).data)
 
@@ -132,6 +135,8 @@ class PredictNowView(APIView):
         """Let the model answer this case before all others: a person waits."""
         given = PredictNowSerializer(data=request.data)
         given.is_valid(raise_exception=True)
-        case = get_object_or_404(Case.objects.select_related("corpus", "guideline"), pk=pk)
+        cases = narrow(Case.objects.select_related("corpus", "guideline"), who(request))
+        case = get_object_or_404(cases, pk=pk)
+        self.check_object_permissions(request, case)
         run = services.predict_now(case=case, by=cast(User, request.user), **given.validated_data)
         return Response(PredictionRunSerializer(run).data, status=status.HTTP_202_ACCEPTED)

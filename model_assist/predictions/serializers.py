@@ -8,7 +8,8 @@ from rest_framework import serializers
 
 from annotations.cases.kinds import Kind
 from annotations.cases.models import CaseStatus, Guideline
-from annotations.corpora.models import Corpus
+from annotations.corpora.access import OpenCorpusField
+from crashdesk.accounts.permissions import Action
 from crashdesk.jobs.models import JobState
 from model_assist.predictions import progress
 from model_assist.predictions.choosing import ANSWERS
@@ -57,7 +58,7 @@ class RunFiltersSerializer(serializers.Serializer[Any]):
 class WishSerializer(serializers.Serializer[Any]):
     """What to predict. Without filters and ids: every usable case of the corpus under the guideline."""
 
-    corpus = serializers.PrimaryKeyRelatedField(queryset=Corpus.objects.all())
+    corpus = OpenCorpusField(action=Action.PREDICT)
     guideline = serializers.PrimaryKeyRelatedField(queryset=Guideline.objects.all())
     model_version = serializers.PrimaryKeyRelatedField(
         queryset=ModelVersion.objects.all(), required=False, help_text="the one in use unless told"

@@ -10,8 +10,10 @@ from django.db.models.functions import JSONObject
 from django.utils import timezone
 
 from annotations.cases.models import Case, Guideline
+from annotations.corpora.access import require
 from annotations.corpora.models import Corpus
 from crashdesk.accounts.models import User
+from crashdesk.accounts.permissions import Action
 from crashdesk.api.errors import Problem
 from crashdesk.audit.services import record
 from crashdesk.bulk import insert_found
@@ -54,6 +56,7 @@ def start_run(
 @transaction.atomic
 def start(wish: Wish, *, by: User | None) -> PredictionRun:
     """Start what was wished for: the cases are chosen now and stay. Raises Problem when no usable case matches."""
+    require(by, Action.PREDICT, wish.corpus)
     choice = choose(wish)
     if not choice.to_do and not choice.answered:
         raise Problem("nothing_to_predict", _why_nothing(wish, choice))

@@ -2,6 +2,7 @@
 
 from typing import cast
 
+from django.db.models import Prefetch, QuerySet
 from drf_spectacular.utils import extend_schema
 from rest_framework import serializers, viewsets
 from rest_framework.decorators import action
@@ -10,6 +11,8 @@ from rest_framework.response import Response
 
 from crashdesk.accounts.models import User
 from crashdesk.accounts.permissions import Action
+from crashdesk.accounts.scope import narrow
+from crashdesk.api.narrowed import who
 from model_assist.registry import services
 from model_assist.registry.models import Evaluation, ModelVersion, Promotion
 
@@ -46,10 +49,19 @@ class PromoteSerializer(serializers.Serializer[None]):
 
 
 class ModelVersionViewSet(viewsets.ReadOnlyModelViewSet[ModelVersion]):
-    queryset = ModelVersion.objects.prefetch_related("evaluations", "promotions")
+    queryset = ModelVersion.objects.prefetch_related("promotions")
     serializer_class = ModelVersionSerializer
     filterset_fields = ["in_use", "parent", "trained_on"]
     needs = {"promote": Action.PROMOTE}
+    sitewide = {"promote"}
+
+    def get_queryset(self) -> QuerySet[ModelVersion]:
+        """With the evaluations on datasets that the person may see."""
+        versions = super().get_queryset()
+        if getattr(self, "swagger_fake_view", False):
+            return versions
+        evaluations = narrow(Evaluation.objects.all(), who(self.request), "dataset_version__corpus")
+        return versions.prefetch_related(Prefetch("evaluations", evaluations))
 
     @extend_schema(request=PromoteSerializer, responses=ModelVersionSerializer)
     @action(detail=True, methods=["post"])

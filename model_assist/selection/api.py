@@ -8,9 +8,10 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from annotations.cases.models import Guideline
-from annotations.corpora.models import Corpus
+from annotations.corpora.access import OpenCorpusField
 from crashdesk.accounts.models import User
 from crashdesk.accounts.permissions import Action
+from crashdesk.api.narrowed import OpenRows
 from model_assist.selection import services
 from model_assist.selection.models import SelectionPick, SelectionRound
 
@@ -42,14 +43,14 @@ class SelectionRoundSerializer(serializers.ModelSerializer[SelectionRound]):
 
 
 class SelectSerializer(serializers.Serializer[None]):
-    corpus = serializers.PrimaryKeyRelatedField(queryset=Corpus.objects.all())
+    corpus = OpenCorpusField(action=Action.SELECT)
     guideline = serializers.PrimaryKeyRelatedField(queryset=Guideline.objects.all())
     size = serializers.IntegerField(min_value=1, max_value=100_000)
     random_share = serializers.FloatField(min_value=0, max_value=1, default=0.2)
     seed = serializers.IntegerField(min_value=0, max_value=2**31 - 1, default=0)
 
 
-class SelectionRoundViewSet(mixins.CreateModelMixin, viewsets.ReadOnlyModelViewSet[SelectionRound]):
+class SelectionRoundViewSet(OpenRows, mixins.CreateModelMixin, viewsets.ReadOnlyModelViewSet[SelectionRound]):
     queryset = SelectionRound.objects.prefetch_related("picks")
     serializer_class = SelectionRoundSerializer
     filterset_fields = ["corpus", "guideline"]
@@ -58,7 +59,7 @@ class SelectionRoundViewSet(mixins.CreateModelMixin, viewsets.ReadOnlyModelViewS
     @extend_schema(request=SelectSerializer, responses={201: SelectionRoundSerializer})
     def create(self, request: Request) -> Response:
         """Rank the next cases for review by uncertainty, with a random slice."""
-        given = SelectSerializer(data=request.data)
+        given = SelectSerializer(data=request.data, context={"request": request})
         given.is_valid(raise_exception=True)
         made = services.select(by=cast(User, request.user), **given.validated_data)
         return Response(SelectionRoundSerializer(made).data, status=status.HTTP_201_CREATED)

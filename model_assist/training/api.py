@@ -8,9 +8,11 @@ from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from annotations.corpora.access import OpenField
 from annotations.datasets.models import DatasetVersion
 from crashdesk.accounts.models import User
 from crashdesk.accounts.permissions import Action
+from crashdesk.api.narrowed import OpenRows
 from crashdesk.jobs.api import JobSerializer
 from crashdesk.jobs.services import cancel
 from model_assist.registry.models import ModelVersion
@@ -35,21 +37,22 @@ class TrainingRunSerializer(serializers.ModelSerializer[TrainingRun]):
 
 
 class StartTrainingSerializer(serializers.Serializer[None]):
-    dataset_version = serializers.PrimaryKeyRelatedField(queryset=DatasetVersion.objects.all())
+    dataset_version = OpenField(action=Action.TRAIN, path="corpus_id", queryset=DatasetVersion.objects.all())
     start_from = serializers.PrimaryKeyRelatedField(queryset=ModelVersion.objects.all(), required=False)
     params = serializers.DictField(required=False, help_text="hyper-parameters that differ from CrashChat's")
 
 
-class TrainingRunViewSet(mixins.CreateModelMixin, viewsets.ReadOnlyModelViewSet[TrainingRun]):
+class TrainingRunViewSet(OpenRows, mixins.CreateModelMixin, viewsets.ReadOnlyModelViewSet[TrainingRun]):
     queryset = TrainingRun.objects.all()
     serializer_class = TrainingRunSerializer
+    corpus_path = "dataset_version__corpus"
     filterset_fields = ["dataset_version", "start_from", "model_version"]
     needs = {"create": Action.TRAIN, "cancel": Action.CANCEL}
 
     @extend_schema(request=StartTrainingSerializer, responses={202: TrainingRunSerializer})
     def create(self, request: Request) -> Response:
         """Fine-tune the model in use (or another) on a dataset version's train split."""
-        given = StartTrainingSerializer(data=request.data)
+        given = StartTrainingSerializer(data=request.data, context={"request": request})
         given.is_valid(raise_exception=True)
         run = services.start_training(by=cast(User, request.user), **given.validated_data)
         return Response(TrainingRunSerializer(run).data, status=status.HTTP_202_ACCEPTED)

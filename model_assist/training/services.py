@@ -9,9 +9,11 @@ from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
+from annotations.corpora.access import require
 from annotations.corpora.models import Media
 from annotations.datasets.models import DatasetRecord, DatasetVersion, Split
 from crashdesk.accounts.models import User
+from crashdesk.accounts.permissions import Action
 from crashdesk.api.errors import Problem
 from crashdesk.audit.services import record
 from crashdesk.jobs.models import Job
@@ -49,6 +51,7 @@ def start_training(
     `params` overrides CrashChat's hyper-parameters (model_assist/training/run_config.py). Raises Problem for
     unknown or impossible ones, and when the train split is empty.
     """
+    require(by, Action.TRAIN, dataset_version.corpus_id)
     params = params or {}
     unknown = sorted(set(params) - TUNABLE)
     if unknown:

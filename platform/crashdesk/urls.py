@@ -17,12 +17,13 @@ urlpatterns = [
     ),
     path("api/", include("crashdesk.accounts.urls")),
     path("api/", include("crashdesk.jobs.urls")),
+    path("api/", include("crashdesk.audit.urls")),
+    path("api/", include("annotations.corpora.members.urls")),
     path("api/", include("annotations.corpora.urls")),
     path("api/", include("annotations.corpora.uploads.urls")),
     path("api/", include("annotations.corpora.duplicates.urls")),
     path("api/", include("annotations.corpora.buckets.urls")),
     path("api/", include("annotations.corpora.tables.urls")),
-    path("api/", include("annotations.gold.queue_urls")),
     path("api/", include("annotations.gold.queue_urls")),
     path("api/", include("annotations.comments.urls")),  # before reviews and cases, for the same reason
     path(

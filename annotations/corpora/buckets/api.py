@@ -8,10 +8,12 @@ from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from annotations.corpora.access import OpenCorpusField
 from annotations.corpora.buckets import services
-from annotations.corpora.models import BucketObject, BucketSource, Corpus
+from annotations.corpora.models import BucketObject, BucketSource
 from crashdesk.accounts.models import User
 from crashdesk.accounts.permissions import Action
+from crashdesk.api.narrowed import OpenRows
 from crashdesk.jobs.api import JobSerializer
 
 
@@ -25,7 +27,7 @@ class BucketSourceSerializer(serializers.ModelSerializer[BucketSource]):
 
 
 class NewBucketSourceSerializer(serializers.Serializer[None]):
-    corpus = serializers.PrimaryKeyRelatedField(queryset=Corpus.objects.all())
+    corpus = OpenCorpusField(action=Action.IMPORT)
     url = serializers.CharField(
         max_length=500, help_text="s3://bucket/folder, in one of CRASHDESK_BUCKET_ROOTS"
     )
@@ -38,7 +40,7 @@ class BucketObjectSerializer(serializers.ModelSerializer[BucketObject]):
         read_only_fields = fields
 
 
-class BucketSourceViewSet(viewsets.ReadOnlyModelViewSet[BucketSource]):
+class BucketSourceViewSet(OpenRows, viewsets.ReadOnlyModelViewSet[BucketSource]):
     queryset = BucketSource.objects.select_related("corpus").order_by("id")
     serializer_class = BucketSourceSerializer
     filterset_fields = ["corpus"]
@@ -48,7 +50,7 @@ class BucketSourceViewSet(viewsets.ReadOnlyModelViewSet[BucketSource]):
     @extend_schema(request=NewBucketSourceSerializer, responses={201: BucketSourceSerializer})
     def create(self, request: Request) -> Response:
         """Let a corpus follow a bucket, or a folder in one."""
-        given = NewBucketSourceSerializer(data=request.data)
+        given = NewBucketSourceSerializer(data=request.data, context={"request": request})
         given.is_valid(raise_exception=True)
         source = services.add_bucket(**given.validated_data, by=cast(User, request.user))
         return Response(BucketSourceSerializer(source).data, status=201)

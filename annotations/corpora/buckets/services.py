@@ -6,6 +6,7 @@ from typing import Final
 from django.conf import settings
 from django.db import IntegrityError, transaction
 
+from annotations.corpora.access import require
 from annotations.corpora.buckets.location import BucketLocation, allowed_location
 from annotations.corpora.buckets.reading import Bucket
 from annotations.corpora.models import (
@@ -18,6 +19,7 @@ from annotations.corpora.models import (
     VideoFinding,
 )
 from crashdesk.accounts.models import User
+from crashdesk.accounts.permissions import Action
 from crashdesk.api.errors import Problem
 from crashdesk.audit.services import record
 from crashdesk.jobs.models import Job, JobState
@@ -34,6 +36,7 @@ def location_of(source: BucketSource) -> BucketLocation:
 
 def add_bucket(*, corpus: Corpus, url: str, by: User | None) -> BucketSource:
     """Let a corpus follow a bucket. Problem when it is not allowed, cannot be listed, or is followed already."""
+    require(by, Action.IMPORT, corpus)
     location = allowed_location(url, roots=settings.BUCKET_ROOTS)
     Bucket(location).check()
     return _add(corpus, location, by)
@@ -55,6 +58,7 @@ def _add(corpus: Corpus, location: BucketLocation, by: User | None) -> BucketSou
 @transaction.atomic
 def begin_sync(*, source: BucketSource, by: User | None) -> ImportRun:
     """Note a coming sync. Problem when the bucket may not be read any more."""
+    require(by, Action.IMPORT, source.corpus_id)
     location_of(source)
     run = ImportRun.objects.create(
         corpus=source.corpus, format=ImportFormat.BUCKET, path=source.url,

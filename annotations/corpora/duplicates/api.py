@@ -11,7 +11,9 @@ from rest_framework import viewsets
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from annotations.corpora.access import require
 from annotations.corpora.duplicates import services
+from annotations.corpora.duplicates.opening import open_clusters, open_verdicts
 from annotations.corpora.duplicates.queueing import start_search
 from annotations.corpora.duplicates.serializers import (
     ConfirmSerializer,
@@ -23,9 +25,10 @@ from annotations.corpora.duplicates.serializers import (
     OneVideoSerializer,
     SearchSerializer,
 )
-from annotations.corpora.models import Corpus, DuplicateCluster, DuplicateMember, DuplicateVerdict
+from annotations.corpora.models import DuplicateCluster, DuplicateMember, DuplicateVerdict
 from crashdesk.accounts.models import User
-from crashdesk.accounts.permissions import Action
+from crashdesk.accounts.permissions import Action, may
+from crashdesk.accounts.scope import not_allowed
 from crashdesk.jobs.api import JobSerializer
 
 PREVIEWED = 4
@@ -94,6 +97,8 @@ class DuplicateClusterViewSet(viewsets.ReadOnlyModelViewSet[DuplicateCluster]):
 
     def get_queryset(self) -> QuerySet[DuplicateCluster]:
         clusters = super().get_queryset()
+        if not getattr(self, "swagger_fake_view", False):
+            clusters = open_clusters(clusters, _who(self.request))
         if self.action == "list":
             return clusters.prefetch_related(
                 Prefetch("members", queryset=_members()[:PREVIEWED], to_attr="preview")
@@ -160,7 +165,9 @@ class DuplicateClusterViewSet(viewsets.ReadOnlyModelViewSet[DuplicateCluster]):
         """Look for near duplicates of a corpus's videos in all corpora, or for all there are."""
         given = _validated(SearchSerializer, request)
         if given["corpus"] is not None:
-            get_object_or_404(Corpus, pk=given["corpus"])
+            require(_who(request), Action.IMPORT, given["corpus"])
+        elif not may(_who(request), Action.IMPORT):
+            raise not_allowed()
         job = start_search(corpus_id=given["corpus"], by=_who(request))
         return Response(JobSerializer(job).data, status=202)
 
@@ -168,7 +175,8 @@ class DuplicateClusterViewSet(viewsets.ReadOnlyModelViewSet[DuplicateCluster]):
         cluster: Any = get_object_or_404(self.get_queryset(), pk=cluster_id)
         videos = [member.video_id for member in cluster.members.all()]
         cluster.verdicts = (
-            DuplicateVerdict.objects.filter(Q(first__in=videos) | Q(second__in=videos))
+            open_verdicts(DuplicateVerdict.objects.all(), _who(self.request))
+            .filter(Q(first__in=videos) | Q(second__in=videos))
             .select_related("by")
             .order_by("id")
         )
@@ -194,6 +202,12 @@ class DuplicateVerdictViewSet(viewsets.ReadOnlyModelViewSet[DuplicateVerdict]):
     filterset_class = DuplicateVerdictFilter
     lookup_value_regex = r"\d+"
     needs = {"destroy": Action.IMPORT}
+
+    def get_queryset(self) -> QuerySet[DuplicateVerdict]:
+        verdicts = super().get_queryset()
+        if getattr(self, "swagger_fake_view", False):
+            return verdicts
+        return open_verdicts(verdicts, _who(self.request))
 
     @extend_schema(responses={204: None})
     def destroy(self, request: Request, pk: str) -> Response:

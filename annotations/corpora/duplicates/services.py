@@ -7,14 +7,17 @@ gains or loses videos, the corpora it reaches are audited anew.
 from collections.abc import Collection, Sequence
 
 from django.db import transaction
-from django.db.models import Exists, OuterRef, Q
+from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.utils import timezone
 
+from annotations.corpora.access import narrow, require
 from annotations.corpora.audit_requests import audit_clustered_corpora
+from annotations.corpora.duplicates.opening import open_clusters, open_verdicts
 from annotations.corpora.duplicates.queueing import lock_clusters
 from annotations.corpora.duplicates.settling import settle
 from annotations.corpora.models import DuplicateCluster, DuplicateMember, DuplicateVerdict, Video
 from crashdesk.accounts.models import User
+from crashdesk.accounts.permissions import Action
 from crashdesk.api.errors import Problem
 from crashdesk.audit.services import record
 
@@ -30,7 +33,7 @@ def create_cluster(*, video_ids: Collection[int], reason: str, by: User) -> Dupl
         raise Problem(
             "videos_needed", "A cluster has two videos or more.", fields={"videos": ["two or more"]}, status=400
         )  # fmt: skip
-    _known(wanted)
+    _known(wanted, by)
     _in_no_cluster(wanted)
     cluster = DuplicateCluster.objects.create()
     DuplicateMember.objects.bulk_create(
@@ -56,7 +59,7 @@ def confirm(*, cluster_id: int, by: User, note: str | None = None) -> DuplicateC
     Problem cluster_confirmed when it is confirmed already and nothing was proposed since.
     """
     lock_clusters()
-    cluster = _cluster(cluster_id)
+    cluster = _cluster(cluster_id, by)
     proposed = list(cluster.members.filter(evidence__proposed=True))
     if cluster.confirmed_at is not None and not proposed:
         raise Problem("cluster_confirmed", f"Cluster {cluster_id} is confirmed already.")
@@ -80,7 +83,7 @@ def remove_member(*, cluster_id: int, video_id: int, reason: str, by: User) -> D
     the cluster ended. Problem not_a_member.
     """
     lock_clusters()
-    cluster = _cluster(cluster_id)
+    cluster = _cluster(cluster_id, by)
     members = list(cluster.members.select_for_update().order_by("video_id"))
     leaving = [member for member in members if member.video_id == video_id]
     if not leaving:
@@ -103,8 +106,8 @@ def add_video(*, cluster_id: int, video_id: int, reason: str, by: User) -> Dupli
     """Put a video in, which withdraws what was said of it and the members. Problem video_missing, in_another_cluster
     (merge the two instead)."""
     lock_clusters()
-    cluster = _cluster(cluster_id)
-    _known([video_id])
+    cluster = _cluster(cluster_id, by)
+    _known([video_id], by)
     _in_no_cluster([video_id])
     members = sorted(cluster.members.values_list("video_id", flat=True))
     overruled = _overrule([video_id], members)
@@ -128,7 +131,7 @@ def merge(*, cluster_ids: Collection[int], reason: str, by: User) -> DuplicateCl
         raise Problem(
             "clusters_needed", "Two clusters or more are needed.", fields={"clusters": ["two or more"]}, status=400
         )  # fmt: skip
-    target, *others = [_cluster(cluster_id) for cluster_id in wanted]
+    target, *others = [_cluster(cluster_id, by) for cluster_id in wanted]
     held = {
         cluster.pk: sorted(cluster.members.values_list("video_id", flat=True))
         for cluster in (target, *others)
@@ -159,9 +162,10 @@ def withdraw_verdict(*, verdict_id: int, by: User) -> None:
     """
     lock_clusters()
     verdict = DuplicateVerdict.objects.select_for_update().filter(pk=verdict_id).first()
-    if verdict is None:
+    if verdict is None or not open_verdicts(DuplicateVerdict.objects.filter(pk=verdict_id), by).exists():
         raise Problem("verdict_missing", f"There is no verdict {verdict_id}.", status=404)
     pair = [verdict.first_id, verdict.second_id]
+    _changeable(Video.objects.filter(pk__in=pair), by)
     record(
         actor=by, verb="duplicate_verdict.withdrawn", subject=verdict,
         data={"videos": pair, "same": verdict.same, "reason": verdict.reason},
@@ -176,7 +180,7 @@ def withdraw_verdict(*, verdict_id: int, by: User) -> None:
     for member in by_hand.exclude(evidence__has_key="nearest").order_by("video_id"):
         leaving.setdefault(member.cluster_id, []).append(member)
     for cluster_id, found in sorted(leaving.items()):
-        _without(_cluster(cluster_id), found, by=by)
+        _without(_cluster(cluster_id, by), found, by=by)
 
 
 def _without(
@@ -203,23 +207,30 @@ def _changed(cluster_ids: Sequence[int], *, left: Sequence[DuplicateMember] = ()
     audit_clustered_corpora(cluster_ids, [member.video_id for member in left], by=by)
 
 
-def _cluster(cluster_id: int) -> DuplicateCluster:
+def _cluster(cluster_id: int, by: User) -> DuplicateCluster:
+    """A cluster that the person may change, for which they must be allowed to import into all its corpora."""
     inhabited = Exists(DuplicateMember.objects.filter(cluster=OuterRef("pk")))
     cluster = DuplicateCluster.objects.select_for_update().filter(inhabited, pk=cluster_id).first()
-    if cluster is None:
+    if cluster is None or not open_clusters(DuplicateCluster.objects.filter(pk=cluster_id), by).exists():
         raise Problem("cluster_missing", f"There is no cluster {cluster_id}.", status=404)
+    _changeable(Video.objects.filter(duplicate_member__cluster=cluster), by)
     return cluster
 
 
-def _known(video_ids: Sequence[int]) -> None:
-    missing = sorted(
-        set(video_ids) - set(Video.objects.filter(pk__in=video_ids).values_list("pk", flat=True))
-    )
+def _changeable(videos: QuerySet[Video], by: User) -> None:
+    for corpus_id in sorted(set(videos.values_list("corpus_id", flat=True))):
+        require(by, Action.IMPORT, corpus_id)
+
+
+def _known(video_ids: Sequence[int], by: User) -> None:
+    found = narrow(Video.objects.filter(pk__in=video_ids), by)
+    missing = sorted(set(video_ids) - set(found.values_list("pk", flat=True)))
     if missing:
         raise Problem(
             "video_missing", f"There is no video {missing[0]}.",
             fields={"videos": [f"{video} does not exist" for video in missing]}, status=400,
         )  # fmt: skip
+    _changeable(found, by)
 
 
 def _in_no_cluster(video_ids: Sequence[int]) -> None:

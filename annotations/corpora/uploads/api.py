@@ -13,6 +13,7 @@ from rest_framework.parsers import BaseParser, JSONParser
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from annotations.corpora.access import open_to
 from annotations.corpora.models import Corpus, Upload
 from annotations.corpora.uploads import multipart, services, tus
 from annotations.corpora.uploads.serializers import (
@@ -27,6 +28,7 @@ from annotations.corpora.uploads.serializers import (
 from crashdesk.accounts.models import User
 from crashdesk.accounts.permissions import Action
 from crashdesk.api.errors import Problem
+from crashdesk.api.narrowed import OpenRows
 from crashdesk.storage.files import is_local
 
 
@@ -54,7 +56,7 @@ class UnreadBytes(BaseParser):
         return {}
 
 
-class UploadViewSet(viewsets.ReadOnlyModelViewSet[Upload]):
+class UploadViewSet(OpenRows, viewsets.ReadOnlyModelViewSet[Upload]):
     """Every answer carries Tus-Resumable; problems have the usual error body."""
 
     queryset = Upload.objects.order_by("-created_at", "-id")
@@ -112,7 +114,7 @@ class UploadViewSet(viewsets.ReadOnlyModelViewSet[Upload]):
             given.is_valid(raise_exception=True)
             told = given.validated_data
             upload = services.begin_upload(
-                corpus=_corpus(told["corpus"]),
+                corpus=_corpus(told["corpus"], by),
                 name=told["name"],
                 size=told["size"],
                 metadata=told["metadata"],
@@ -134,7 +136,9 @@ class UploadViewSet(viewsets.ReadOnlyModelViewSet[Upload]):
         checksum = tus.checksum(request.headers.get("Upload-Checksum"))
         metadata: dict[str, Any] = tus.metadata(request.headers.get("Upload-Metadata", ""))
         name, corpus = metadata.pop("filename", ""), metadata.pop("corpus", "")
-        upload = services.begin_upload(corpus=_corpus(corpus), name=name, size=size, metadata=metadata, by=by)
+        upload = services.begin_upload(
+            corpus=_corpus(corpus, by), name=name, size=size, metadata=metadata, by=by
+        )
         headers = {"Location": url_of(upload), "Upload-Expires": tus.expires_header(upload.expires_at)}
         if request.content_type == tus.PATCH_TYPE:
             length = _length(request)
@@ -235,11 +239,12 @@ class UploadViewSet(viewsets.ReadOnlyModelViewSet[Upload]):
         return upload
 
 
-def _corpus(said: str) -> Corpus:
-    """A corpus by name, or by number; Problem unknown_corpus."""
-    corpus = Corpus.objects.filter(name=said).first()
+def _corpus(said: str, by: User) -> Corpus:
+    """A corpus that the person sees, by name, or by number; Problem unknown_corpus."""
+    known = open_to(by)
+    corpus = known.filter(name=said).first()
     if corpus is None and said.isascii() and said.isdigit() and len(said) < 19:
-        corpus = Corpus.objects.filter(pk=int(said)).first()
+        corpus = known.filter(pk=int(said)).first()
     if corpus is None:
         raise Problem(
             "unknown_corpus",

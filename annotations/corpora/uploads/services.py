@@ -14,6 +14,7 @@ from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
+from annotations.corpora.access import require
 from annotations.corpora.importers.rows import (
     MAX_RECORDING,
     MAX_SOURCE,
@@ -36,7 +37,7 @@ from annotations.corpora.uploads.partials import (
 )
 from annotations.corpora.uploads.tus import Checksum
 from crashdesk.accounts.models import User
-from crashdesk.accounts.permissions import Action, may
+from crashdesk.accounts.permissions import Action, may_in
 from crashdesk.api.errors import Problem
 from crashdesk.audit.services import record
 from crashdesk.jobs.models import Job, JobState
@@ -59,6 +60,7 @@ def begin_upload(*, corpus: Corpus, name: str, size: int, metadata: dict[str, An
     Problem when the name or the metadata cannot be used, the clip is too large, the disk is too full, or the name
     is taken by a clip of another size.
     """
+    require(by, Action.IMPORT, corpus)
     _check(name, size, metadata)
     taken = (
         Video.objects.filter(corpus=corpus, name=name, media__isnull=False).select_related("media").first()
@@ -223,6 +225,7 @@ def open_upload(upload_id: UUID, *, by: User) -> Upload:
     upload = Upload.objects.select_related("corpus").get(pk=upload_id)
     if upload.created_by_id != by.pk:
         raise Problem("not_your_upload", "Somebody else has begun this upload.", status=403)
+    require(by, Action.IMPORT, upload.corpus)
     if upload.state != UploadState.OPEN or upload.expires_at < timezone.now():
         how = upload.problem or (upload.state if upload.state != UploadState.OPEN else "expired")
         raise Problem("upload_ended", f"This upload has ended: {how}.", status=410)
@@ -296,7 +299,7 @@ def note_problem(upload_id: UUID, problem: str) -> None:
 def cancel_upload(*, upload_id: UUID, by: User) -> None:
     """End an upload and remove its bytes. Problem when it is somebody else's, or has ended."""
     upload = Upload.objects.select_related("corpus").get(pk=upload_id)
-    if upload.created_by_id != by.pk and not may(by, Action.CANCEL):
+    if upload.created_by_id != by.pk and not may_in(by, Action.CANCEL, upload.corpus_id):
         raise Problem("not_your_upload", "Somebody else has begun this upload.", status=403)
     if not _end(upload, UploadState.CANCELLED, "", by=by):
         raise Problem("upload_ended", "This upload has ended already.", status=410)

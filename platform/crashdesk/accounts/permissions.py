@@ -6,8 +6,10 @@ everyone, and none at all where it is for members only. An admin of the site is 
 """
 
 from enum import StrEnum
+from typing import Any
 
 from django.apps import apps
+from django.db.models import OuterRef, Subquery
 
 from crashdesk.accounts.models import Membership, Role, User
 
@@ -66,11 +68,15 @@ def role_in(user: User, corpus_id: int) -> Role | None:
         return None
     if user.role == Role.ADMIN:
         return Role.ADMIN
-    member = Membership.objects.filter(user=user, corpus=corpus_id).values_list("role", flat=True).first()
-    if member is not None:
-        return Role(member)
-    everyones = apps.get_model("corpora", "Corpus").objects.filter(pk=corpus_id, access="everyone")
-    return Role(user.role) if everyones.exists() else None
+    member = Membership.objects.filter(user=user, corpus=OuterRef("pk")).values("role")
+    corpora: Any = apps.get_model("corpora", "Corpus")._default_manager
+    found = corpora.filter(pk=corpus_id).values_list("access", Subquery(member)).first()
+    if found is None:
+        return None
+    access, role = found
+    if role is not None:
+        return Role(role)
+    return Role(user.role) if access == "everyone" else None
 
 
 def may_in(user: User, action: Action, corpus_id: int) -> bool:

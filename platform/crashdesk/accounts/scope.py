@@ -4,41 +4,140 @@ A corpus that somebody may not even look into does not exist for them: they are 
 The rooms that know corpora use this through annotations.corpora.access.
 """
 
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from django.apps import apps
 from django.db import models
 from django.db.models import Q, QuerySet
+from django.http import HttpRequest
+from django.http.response import HttpResponseBase
 
 from crashdesk.accounts.models import Membership, Role, User
-from crashdesk.accounts.permissions import ALLOWED, Action, may, may_in, role_in, roles_for
+from crashdesk.accounts.permissions import ALLOWED, Action, may, may_in, role_in
 from crashdesk.api.errors import Problem
 
 M = TypeVar("M", bound=models.Model)
 
 
-def is_open(user: User, action: Action = Action.VIEW) -> Q:
-    """The condition on corpora that the person may do it there."""
+@dataclass(frozen=True)
+class Reach:
+    """The corpora in which somebody may do something: all `but` some, or `only` some."""
+
+    but: frozenset[int] = frozenset()
+    only: frozenset[int] | None = None
+
+    @property
+    def everywhere(self) -> bool:
+        """Whether nothing is left out."""
+        return self.only is None and not self.but
+
+    def inside(self, path: str) -> Q:
+        """The condition of rows whose corpus, at `path`, is among them."""
+        if self.only is not None:
+            return Q(**{f"{path}__in": sorted(self.only)})
+        return ~Q(**{f"{path}__in": sorted(self.but)}) if self.but else Q()
+
+    def outside(self, path: str) -> Q:
+        """The condition of rows whose corpus is not among them."""
+        if self.only is not None:
+            return ~Q(**{f"{path}__in": sorted(self.only)})
+        return Q(**{f"{path}__in": sorted(self.but)})
+
+
+@dataclass(frozen=True)
+class Standing:
+    """What somebody is where: on the site (None: inactive), and in the corpora where that says nothing.
+
+    `members`: role by corpus id; `closed`: ids of the corpora that are for members only.
+    """
+
+    role: Role | None
+    members: Mapping[int, Role]
+    closed: frozenset[int]
+
+    def role_in(self, corpus_id: int) -> Role | None:
+        """The role in a corpus that exists."""
+        if self.role == Role.ADMIN or self.role is None:
+            return self.role
+        if corpus_id in self.members:
+            return self.members[corpus_id]
+        return None if corpus_id in self.closed else self.role
+
+    def allowed(self, corpus_id: int) -> frozenset[Action]:
+        """What may be done in a corpus that exists."""
+        role = self.role_in(corpus_id)
+        return ALLOWED[role] if role else frozenset()
+
+    def allowed_somewhere(self) -> frozenset[Action]:
+        """What may be done on the site or in any corpus."""
+        if self.role is None:
+            return frozenset()
+        return ALLOWED[self.role].union(*(ALLOWED[role] for role in self.members.values()))
+
+    def reach(self, action: Action) -> Reach:
+        """Where the person may do it."""
+        if self.role is None:
+            return Reach(only=frozenset())
+        if self.role == Role.ADMIN:
+            return Reach()
+        granted = {pk for pk, role in self.members.items() if action in ALLOWED[role]}
+        if action not in ALLOWED[self.role]:
+            return Reach(only=frozenset(granted))
+        return Reach(but=(self.closed | self.members.keys()) - granted)
+
+
+_remembered: ContextVar[dict[int, Standing] | None] = ContextVar("crashdesk_standings", default=None)
+
+
+@contextmanager
+def remembering() -> Iterator[None]:
+    """Inside, everybody's standing is read once: for requests that only read."""
+    token = _remembered.set({})
+    try:
+        yield
+    finally:
+        _remembered.reset(token)
+
+
+def remember_while_reading(
+    get_response: Callable[[HttpRequest], HttpResponseBase],
+) -> Callable[[HttpRequest], HttpResponseBase]:
+    """Middleware: a request that reads asks for the person's standing once, however many lists it narrows."""
+
+    def answer(request: HttpRequest) -> HttpResponseBase:
+        if request.method not in {"GET", "HEAD"}:
+            return get_response(request)
+        with remembering():
+            return get_response(request)
+
+    return answer
+
+
+def standing(user: User) -> Standing:
+    """The person's standing, in two small queries; none for admins, and for somebody inactive."""
     if not user.is_active:
-        return Q(pk__in=[])
+        return Standing(None, {}, frozenset())
     if user.role == Role.ADMIN:
-        return Q()
-    roles, here = roles_for(action), Membership.objects.filter(user=user)
-    allowed = Q(pk__in=here.filter(role__in=roles).values("corpus"))
-    if user.role in roles:
-        allowed |= Q(access="everyone") & ~Q(pk__in=here.values("corpus"))
-    return allowed
+        return Standing(Role.ADMIN, {}, frozenset())
+    remembered = _remembered.get()
+    if remembered is not None and user.pk in remembered:
+        return remembered[user.pk]
+    members = Membership.objects.filter(user=user).order_by().values_list("corpus_id", "role")
+    corpora: Any = apps.get_model("corpora", "Corpus")._default_manager
+    closed = corpora.filter(access="members").order_by().values_list("pk", flat=True)
+    found = Standing(Role(user.role), {pk: Role(role) for pk, role in members}, frozenset(closed))
+    if remembered is not None:
+        remembered[user.pk] = found
+    return found
 
 
-def open_ids(user: User, action: Action = Action.VIEW) -> list[int] | None:
-    """The ids of the corpora in which the person may do it; None where that is every one there is."""
-    if user.role == Role.ADMIN and user.is_active:
-        return None
-    corpora: Any = apps.get_model("corpora", "Corpus")._default_manager.order_by("pk")
-    told = corpora.annotate(is_open=models.ExpressionWrapper(is_open(user, action), models.BooleanField()))
-    rows = list(told.values_list("pk", "is_open"))
-    found = [pk for pk, opened in rows if opened]
-    return None if len(found) == len(rows) else found
+def reach(user: User, action: Action = Action.VIEW) -> Reach:
+    """The corpora in which the person may do it."""
+    return standing(user).reach(action)
 
 
 def narrow(
@@ -46,11 +145,11 @@ def narrow(
 ) -> QuerySet[M]:
     """Only the rows whose corpus (at `path`) is open to the person.
 
-    The corpora are looked up at once, there are few of them, so that the database plans long lists as without them:
-    nothing is added where all are open, and known ids otherwise.
+    The ids of the corpora are looked up before, so that the database plans long lists as without them: nothing is
+    added where all are open, else a few ids, usually of those that are not.
     """
-    found = open_ids(user, action)
-    return queryset if found is None else queryset.filter(**{f"{path}__in": found})
+    found = reach(user, action)
+    return queryset if found.everywhere else queryset.filter(found.inside(path))
 
 
 def narrow_shared(
@@ -65,13 +164,11 @@ def narrow_shared(
 
     Those are the site's own: seen by whoever may do `shared` (default: `action`) on the site.
     """
-    found, sees_shared = open_ids(user, action), may(user, shared or action)
-    if found is None:
-        return queryset if sees_shared else queryset.filter(**{f"{path}__isnull": False})
-    condition = Q(**{f"{path}__in": found})
-    if sees_shared:
-        condition |= Q(**{f"{path}__isnull": True})
-    return queryset.filter(condition)
+    found, sees_shared = reach(user, action), may(user, shared or action)
+    if found.everywhere and sees_shared:
+        return queryset
+    ours = Q(**{f"{path}__isnull": True})
+    return queryset.filter(found.inside(path) | ours if sees_shared else found.inside(path) & ~ours)
 
 
 def require_in(user: User | None, action: Action, corpus_id: int) -> None:

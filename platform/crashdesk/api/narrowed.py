@@ -1,15 +1,12 @@
 """Views of what belongs to corpora show each person the rows of those corpora that are open to them."""
 
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import Any, cast
 
-from django.db import models
 from django.db.models import QuerySet
 from rest_framework.request import Request
 
 from crashdesk.accounts.models import User
 from crashdesk.accounts.scope import narrow
-
-M = TypeVar("M", bound=models.Model)
 
 
 def who(request: Request) -> User:
@@ -26,11 +23,8 @@ class OpenRows:
 
     corpus_path = "corpus"
 
-    if TYPE_CHECKING:
-        request: Request
-
     def get_queryset(self) -> QuerySet[Any]:
         rows: QuerySet[Any] = super().get_queryset()  # type: ignore[misc]
         if getattr(self, "swagger_fake_view", False):  # nobody asks: the schema is being written
             return rows
-        return narrow(rows, who(self.request), self.corpus_path)
+        return narrow(rows, who(cast(Any, self).request), self.corpus_path)

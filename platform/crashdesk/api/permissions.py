@@ -11,7 +11,7 @@ from rest_framework.request import Request
 
 from crashdesk.accounts.models import User
 from crashdesk.accounts.permissions import Action, may, may_somewhere
-from crashdesk.accounts.scope import may_on
+from crashdesk.accounts.scope import standing
 from crashdesk.audit.corpora import corpus_of
 
 if TYPE_CHECKING:  # DRF imports this module while rest_framework.views is still loading
@@ -42,7 +42,8 @@ class RolePermission(BasePermission):
         needed = _needed(request, view)
         if needed is None or not isinstance(request.user, User):
             return False
-        return may_on(request.user, needed, corpus_of(obj))
+        found, corpus_id = standing(request.user), corpus_of(obj)
+        return may(request.user, needed) if corpus_id is None else needed in found.allowed(corpus_id)
 
 
 def _name(request: Request, view: "APIView") -> str:

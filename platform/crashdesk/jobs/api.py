@@ -2,6 +2,7 @@
 
 from typing import cast
 
+from django.db.models import QuerySet
 from drf_spectacular.utils import extend_schema
 from rest_framework import serializers, viewsets
 from rest_framework.decorators import action
@@ -10,8 +11,10 @@ from rest_framework.response import Response
 
 from crashdesk.accounts.models import User
 from crashdesk.accounts.permissions import Action
+from crashdesk.api.narrowed import who
 from crashdesk.jobs import services
 from crashdesk.jobs.models import Job
+from crashdesk.jobs.opening import open_jobs
 
 
 class JobSerializer(serializers.ModelSerializer[Job]):
@@ -29,6 +32,10 @@ class JobViewSet(viewsets.ReadOnlyModelViewSet[Job]):
     serializer_class = JobSerializer
     filterset_fields = ["kind", "state", "queue", "group"]
     needs = {"cancel": Action.CANCEL, "retry": Action.CANCEL}
+
+    def get_queryset(self) -> QuerySet[Job]:
+        jobs = super().get_queryset()
+        return jobs if getattr(self, "swagger_fake_view", False) else open_jobs(jobs, who(self.request))
 
     @extend_schema(request=None, responses=JobSerializer)
     @action(detail=True, methods=["post"])

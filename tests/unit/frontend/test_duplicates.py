@@ -144,7 +144,7 @@ def test_who_was_taken_out_can_be_put_back(client: Client, lead: User) -> None:
     text = page(client, lead, f"/duplicates/{cluster.pk}")
     assert "another day" in text
     assert f'data-post="/api/duplicate-clusters/{cluster.pk}/add"' in text
-    assert [item.video for item in duplicates.outsiders(cluster)] == [videos[2]]
+    assert [item.video for item in duplicates.outsiders(cluster, lead)] == [videos[2]]
     said = page(client, lead, "/duplicates/said")
     assert said.count("different from") == 2
     assert said.count('data-method="DELETE"') == 2
@@ -155,7 +155,7 @@ def test_a_search_says_how_it_stands(client: Client, lead: User) -> None:
     gone = clusters[1].pk + 1000
     pairs = [[clusters[0].pk, clusters[1].pk], [clusters[0].pk, gone]]
     Job.objects.create(kind="cluster", queue="data", state=JobState.DONE, result={"to_merge": pairs})
-    found = duplicates.search(None)
+    found = duplicates.search(None, lead)
     assert found.to_merge == [(clusters[0].pk, clusters[1].pk)]
     assert found.missing == 4  # none of the clips has a fingerprint
     Job.objects.create(kind="cluster", queue="data", message="comparing clips")

@@ -190,10 +190,11 @@ def test_an_unknown_case_is_not_found(client: Client, lead: User) -> None:
 
 def test_neighbours_keep_their_place_in_a_narrowed_list() -> None:
     first, second, third = (factories.make_case(CaseStatus.SUBMITTED) for _ in range(3))
-    narrowed = Filters(status="submitted")
-    assert (neighbours(second, narrowed).previous, neighbours(second, narrowed).next) == (first.pk, third.pk)
+    narrowed, user = Filters(status="submitted"), factories.make_user()
+    around = neighbours(second, narrowed, user)
+    assert (around.previous, around.next) == (first.pk, third.pk)
     type(second).objects.filter(pk=second.pk).update(status=CaseStatus.APPROVED)
     second.refresh_from_db()
-    assert neighbours(second, narrowed).next == third.pk
+    assert neighbours(second, narrowed, user).next == third.pk
     type(third).objects.filter(pk=third.pk).update(review_rank=1)
-    assert neighbours(first, narrowed).previous == third.pk
+    assert neighbours(first, narrowed, user).previous == third.pk

@@ -92,7 +92,7 @@ def test_the_list_of_cases_costs_the_same_however_long(
     for _ in range(25):
         make_case(guideline=guideline)
     api = client(annotator)
-    with django_assert_max_num_queries(4):
+    with django_assert_max_num_queries(6):
         rows = api.get("/api/cases").json()["results"]
     assert len(rows) == 25
     assert rows[0]["video"]["duration_us"] == 5_000_000
@@ -144,7 +144,7 @@ def test_guidelines_come_with_their_prompts(annotator: User, django_assert_max_n
     for version in range(5):
         make_guideline({"crash_recognition": f"Crash {version}?"})
     api = client(annotator)
-    with django_assert_max_num_queries(5):
+    with django_assert_max_num_queries(7):
         body = api.get("/api/guidelines?name=six tasks").json()
     assert [row["version"] for row in body["results"]] == [5, 4, 3, 2, 1]
     assert body["results"][0]["prompts"][0]["text"] == "Crash 4?"

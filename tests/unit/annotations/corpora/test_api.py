@@ -28,7 +28,7 @@ def test_corpora_are_listed_with_their_size(annotator: User, django_assert_max_n
         for _ in range(count):
             make_video(corpus)
     api = client(annotator)
-    with django_assert_max_num_queries(4):
+    with django_assert_max_num_queries(6):
         body = api.get("/api/corpora").json()
     assert [(row["name"], row["video_count"]) for row in body["results"]] == [
         ("with 0", 0),
@@ -43,7 +43,7 @@ def test_a_corpus_counts_cases_media_and_sources(annotator: User, django_assert_
     make_case(video=make_video(corpus, source="a", media=None))
     make_video(corpus, source="b", media=make_media(state=MediaState.UNUSABLE))
     api = client(annotator)
-    with django_assert_max_num_queries(7):
+    with django_assert_max_num_queries(9):
         body = api.get(f"/api/corpora/{corpus.pk}").json()
     assert body["case_counts"] == {"ready": 1, "new": 1}
     assert body["media_counts"] == {"ready": 1, "unusable": 1, "absent": 1}
@@ -97,7 +97,7 @@ def test_the_list_of_videos_costs_the_same_however_long(
     for _ in range(30):
         VideoFinding.objects.create(video=make_video(corpus), code="x", severity="info", message="m")
     api = client(annotator)
-    with django_assert_max_num_queries(4):
+    with django_assert_max_num_queries(6):
         rows = api.get("/api/videos").json()["results"]
     assert len(rows) == 30
     assert rows[0]["finding_count"] == 1
@@ -111,7 +111,7 @@ def test_a_video_shows_its_findings(annotator: User, django_assert_max_num_queri
     for code in ("a", "b", "c"):
         VideoFinding.objects.create(video=video, code=code, severity="info", message="m", data={"n": 1})
     api = client(annotator)
-    with django_assert_max_num_queries(5):
+    with django_assert_max_num_queries(7):
         body = api.get(f"/api/videos/{video.pk}").json()
     assert [finding["code"] for finding in body["findings"]] == ["a", "b", "c"]
     assert body["metadata"] == {"weather": "rain"}
@@ -215,7 +215,7 @@ def test_rejections_come_in_pages(annotator: User, django_assert_max_num_queries
         ImportRejection(run=run, file="f.json", row=n, field="video", reason="odd") for n in range(1, 301)
     )
     api = client(annotator)
-    with django_assert_max_num_queries(5):
+    with django_assert_max_num_queries(7):
         detail = api.get(f"/api/imports/{run.pk}").json()
     assert (detail["rejection_count"], len(detail["rejections"])) == (300, 200)
     first = api.get(f"/api/imports/{run.pk}/rejections?page_size=200&with_count=true").json()
@@ -227,7 +227,7 @@ def test_imports_are_listed_by_corpus(annotator: User, django_assert_max_num_que
     corpora = [make_corpus(), make_corpus()]
     runs = [ImportRun.objects.create(corpus=corpus, format="folder", path="/x") for corpus in corpora]
     api = client(annotator)
-    with django_assert_max_num_queries(5):
+    with django_assert_max_num_queries(7):
         body = api.get(f"/api/imports?corpus={corpora[0].pk}").json()
     assert [row["id"] for row in body["results"]] == [runs[0].pk]
 

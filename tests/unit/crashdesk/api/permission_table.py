@@ -6,9 +6,7 @@
 from typing import Final
 
 _REVIEWER: Final = "anyone signed-in view review"
-_LEAD: Final = (
-    "adjudicate assign manage_members audit_log approve exclude import predict sync select freeze export cancel"
-)
+_LEAD: Final = "adjudicate assign manage_members audit_log approve exclude import predict sync select freeze export cancel"
 
 ROLES: Final = {
     "anonymous": "anyone",
@@ -36,6 +34,7 @@ ENDPOINTS: Final = {
         "GET /api/me",
     ],
     "view": [
+        "GET /api/memberships",
         "GET /api/audit-acknowledgements",
         "GET /api/audit-acknowledgements/{pk}",
         "GET /api/audits",
@@ -142,6 +141,18 @@ ENDPOINTS: Final = {
         "POST /api/assignments",
         "POST /api/assignments/rebalance",
         "POST /api/assignments/release",
+    ],
+    "audit_log": [
+        "GET /api/audit-log",
+        "GET /api/audit-log.csv",
+        "GET /api/audit-log.jsonl",
+        "GET /api/audit-log/{pk}",
+    ],
+    "manage_members": [
+        "POST /api/corpora/{pk}/access",
+        "POST /api/memberships",
+        "DELETE /api/memberships/{pk}",
+        "PATCH /api/memberships/{pk}",
     ],
     "approve": [
         "GET /api/suspects",

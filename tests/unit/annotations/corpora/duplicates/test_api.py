@@ -61,7 +61,7 @@ def test_lists_are_filtered_and_read_in_few_queries(
     big = DuplicateCluster.objects.exclude(pk=cluster.pk).get()
     confirm(cluster_id=cluster.pk, by=lead)
     api = client(lead)
-    with django_assert_max_num_queries(5):
+    with django_assert_max_num_queries(7):
         rows = api.get("/api/duplicate-clusters").json()["results"]
     assert [(row["id"], row["member_count"], len(row["preview"])) for row in rows] == [
         (cluster.pk, 2, 2), (big.pk, 6, 4),
