@@ -20,6 +20,7 @@ from annotations.labelstudio.client import client
 from annotations.labelstudio.doors import CSRF_COOKIE, SESSION_COOKIE
 from annotations.labelstudio.guard_facts import Facts
 from annotations.labelstudio.models import LabelStudioTask
+from annotations.labelstudio.push import push_assignment, task_for
 from annotations.labelstudio.sessions import end_sessions, open_session, public_url
 from annotations.reviews.assignments import assign, begin, open_assignment
 from annotations.reviews.models import Assignment, Purpose, Way
@@ -45,14 +46,15 @@ def review(request: HttpRequest, pk: int) -> HttpResponse:
         if case is None:
             raise not_found()
         assignment, refusal = _taken(case, user)
-        task = _task(case, assignment)
+        task = task_for(case, user)
         if refusal is not None and not (task is not None and _may_look(task, user)):
             raise refusal
-        if task is None:
-            message = f"Case {case.pk} is not in Label Studio yet. Push its corpus, or try again in a moment."
-            raise Problem("not_in_labelstudio", message)
         if assignment is not None:
+            task = push_assignment(assignment, by=user)
             begin(assignment)
+        if task is None or task.project.project_id is None:
+            message = f"Case {case.pk} is not in Label Studio: nobody has answered it there."
+            raise Problem("not_in_labelstudio", message)
         return _enter(request, f"/projects/{task.project.project_id}/data?task={task.task_id}")
     except Problem as problem:
         return _explained(request, problem, case=pk)
@@ -104,17 +106,6 @@ def _taken(case: Case, user: User) -> tuple[Assignment | None, Problem | None]:
         else:
             return taken, None
     return None, refusal
-
-
-def _task(case: Case, assignment: Assignment | None) -> LabelStudioTask | None:
-    """The task made for this pass alone, else the case's own."""
-    there = LabelStudioTask.objects.filter(
-        case=case, task_id__isnull=False, project__project_id__isnull=False
-    ).select_related("project")
-    own = there.filter(assignment=assignment).first() if assignment is not None else None
-    if own is not None or (assignment is not None and assignment.purpose in (Purpose.DOUBLE, Purpose.GOLD)):
-        return own
-    return there.filter(assignment__isnull=True).first()
 
 
 def _may_look(task: LabelStudioTask, user: User) -> bool:

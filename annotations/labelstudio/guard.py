@@ -160,7 +160,7 @@ def decide(asked: Asked) -> Verdict:
         path = asked.path
     except UnicodeDecodeError:
         return Verdict(403, "The address cannot be read.")
-    if not asked.uri.startswith("/") or asked.uri.startswith("//"):
+    if not asked.uri.startswith("/") or asked.uri.startswith("//") or not _is_plain(path):
         return Verdict(403, "The address cannot be read.")
     rule = rule_for(asked.method, path)
     if rule is not None and rule.need == Need.NOBODY:
@@ -168,6 +168,11 @@ def decide(asked: Asked) -> Verdict:
     if asked.authorization or asked.api_key:
         return _by_token(asked)
     return _by_session(asked, rule, path)
+
+
+def _is_plain(path: str) -> bool:
+    """No part of it is empty, `.` or `..`: a proxy may choose where it goes by what these come to, Label Studio not."""
+    return path == "/" or not {"", ".", ".."} & set(path.split("/")[1:])
 
 
 def _by_token(asked: Asked) -> Verdict:

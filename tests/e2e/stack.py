@@ -111,7 +111,7 @@ class Stack:
     def reviewer(self) -> LabelStudioReviewer:
         known = secrets(self.home)
         return LabelStudioReviewer(
-            self.labelstudio_url, known.labelstudio_token, email="annotator@crashdesk.example",
+            self.labelstudio_url, known.labelstudio_token, desk=self.url, username="annotator",
             password=known.admin_password,
         )  # fmt: skip
 

@@ -10,9 +10,10 @@ import threading
 import time
 import tomllib
 from collections.abc import Iterator
+from http.client import HTTPConnection
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
@@ -220,15 +221,35 @@ def test_the_proxy_speaks_to_services_that_listen(services: dict[str, dict[str, 
         assert f"--bind=0.0.0.0:{targets[name]}" in services[name]["command"]
 
 
+GUARD = "/api/labelstudio/guard"
+
+
 class WholeFile(BaseHTTPRequestHandler):
-    """Answers every GET with ten bytes and knows nothing of ranges."""
+    """Answers every GET with ten bytes and knows nothing of ranges; as CrashDesk's guard, it says what `says` holds."""
+
+    says: ClassVar[dict[str, tuple[int, dict[str, str]]]] = {}
+    asked: ClassVar[list[dict[str, str]]] = []
+    passed: ClassVar[list[str]] = []
 
     def do_GET(self) -> None:
+        if self.path == GUARD:
+            self.asked.append(dict(self.headers))
+            line = f"{self.headers['X-Original-Method']} {self.headers['X-Original-URI']}"
+            status, headers = self.says.get(line, (204, {}))
+            self.send_response(status)
+            for name, value in headers.items():
+                self.send_header(name, value)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+            return
+        self.passed.append(f"{self.command} {self.path}")
         self.send_response(200)
         self.send_header("Content-Length", "10")
         self.send_header("X-Seen-Host", self.headers["Host"])
         self.end_headers()
         self.wfile.write(b"0123456789")
+
+    do_DELETE = do_GET
 
     def log_message(self, *_: Any) -> None:
         """Silent."""
@@ -246,6 +267,7 @@ def proxy(tmp_path: Path) -> Iterator[dict[int, int]]:
     nginx = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin")
     if nginx is None:
         pytest.skip("nginx is not installed")
+    WholeFile.says, WholeFile.asked, WholeFile.passed = {}, [], []
     upstream = ThreadingHTTPServer(("127.0.0.1", 0), WholeFile)
     threading.Thread(target=upstream.serve_forever, daemon=True).start()
     ports = {port: free_port() for port in (8000, 8080, 9000)}
@@ -292,3 +314,51 @@ def test_a_real_proxy_cuts_ranges_and_keeps_tips_away(proxy: dict[int, int]) -> 
         urlopen(f"http://127.0.0.1:{proxy[8080]}/heidi-tips/?x=1", timeout=5)
     assert refused.value.code == 404
     refused.value.close()
+
+
+def through(proxy: dict[int, int], method: str, path: str, **headers: str) -> tuple[int, str, str]:
+    """Status, body and Location of a request to Label Studio's door; redirects are not followed."""
+    connection = HTTPConnection("127.0.0.1", proxy[8080], timeout=5)
+    connection.request(method, path, headers=headers)
+    answer = connection.getresponse()
+    body = answer.read().decode()
+    connection.close()
+    return answer.status, body, answer.headers.get("Location", "")
+
+
+def test_a_real_proxy_asks_crashdesk_before_label_studio(proxy: dict[int, int]) -> None:
+    refused = {"X-CrashDesk-Reason": "Not yours.", "X-CrashDesk-Location": "http://desk.example/work?a=1&b=2"}
+    WholeFile.says |= {
+        "DELETE /api/projects/1/": (403, refused),
+        "GET /projects/1/data?task=2": (401, refused),
+        "GET /api/broken": (500, {}),
+        "GET /api/tasks?project=1&view=3": (204, {"X-CrashDesk-Query": "project=1&query=%7B%22a%22%3A1%7D"}),
+    }
+    assert through(proxy, "DELETE", "/api/projects/1/")[:2] == (403, '{"detail": "Not yours."}')
+    assert through(proxy, "GET", "/projects/1/data?task=2")[0] == 401
+    sent = through(proxy, "GET", "/projects/1/data?task=2", Accept="text/html,*/*")
+    assert (sent[0], sent[2]) == (302, "http://desk.example/work?a=1&b=2")
+    assert through(proxy, "GET", "/api/broken")[0] == 500
+    assert WholeFile.passed == []
+    assert through(proxy, "GET", "/api/tasks?project=1&view=3")[0] == 200
+    assert through(proxy, "GET", "/api/tasks/?page=2")[0] == 200
+    assert through(proxy, "GET", "/api/tasks/7%2F/?project=1", Cookie="sessionid=abc", Range="bytes=3-5")[
+        :2
+    ] == (206, "345")
+    assert WholeFile.passed == [
+        "GET /api/tasks?project=1&query=%7B%22a%22%3A1%7D", "GET /api/tasks?page=2", "GET /api/tasks/7%2F/?project=1",
+    ]  # fmt: skip
+    last = WholeFile.asked[-1]
+    assert last["X-Original-URI"] == "/api/tasks/7%2F/?project=1"
+    assert (last["Cookie"], last["X-Original-Host"]) == ("sessionid=abc", f"127.0.0.1:{proxy[8080]}")
+    assert "Range" not in last
+
+
+def test_a_real_proxy_asks_nothing_about_the_interfaces_own_files(proxy: dict[int, int]) -> None:
+    for path in ("/static/icons/a.svg", "/react-app/main.js", "/health", "/dm/x.js"):
+        assert through(proxy, "GET", path)[0] == 200
+    assert WholeFile.asked == []
+    assert through(proxy, "DELETE", "/static/icons/a.svg")[0] == 403
+    WholeFile.says["GET /statics/../api/projects"] = (403, {})
+    assert through(proxy, "GET", "/statics/../api/projects")[0] == 403
+    assert through(proxy, "GET", "/crashdesk-guard")[0] == 404

@@ -2,7 +2,6 @@
 
 import copy
 from typing import Any
-from urllib.parse import quote
 
 import requests
 
@@ -10,33 +9,40 @@ Region = dict[str, Any]
 
 
 class LabelStudioReviewer:
-    """A person signed in to Label Studio, with their own account made through the owner's invite link."""
+    """A person who signs in to CrashDesk and opens every case in Label Studio from there, as a browser would.
 
-    def __init__(self, base_url: str, owner_token: str, *, email: str, password: str) -> None:
-        self.base = base_url.rstrip("/")
+    Lists and drafts are read with the owner's token: a member sees only their own tasks.
+    """
+
+    def __init__(self, base_url: str, owner_token: str, *, desk: str, username: str, password: str) -> None:
+        self.base, self.desk = base_url.rstrip("/"), desk.rstrip("/")
         self.owner = requests.Session()
         self.owner.headers["Authorization"] = f"Token {owner_token}"
         self.session = requests.Session()
-        self._sign_in(email, password)
+        self._sign_in(username, password)
 
-    def _sign_in(self, email: str, password: str) -> None:
-        invite = self._ok(self.owner.get(f"{self.base}/api/invite", timeout=30)).json()["token"]
-        if self._submit("/user/login/", email, password).status_code == 302:
-            return
-        self.session.cookies.clear()
-        answer = self._submit(f"/user/signup/?token={quote(invite)}", email, password)
-        if answer.status_code != 302:
-            raise RuntimeError(f"Label Studio refused to sign up {email} (status {answer.status_code})")
-
-    def _submit(self, path: str, email: str, password: str) -> requests.Response:
-        url = self.base + path
-        self.session.get(url, timeout=60)
+    def _sign_in(self, username: str, password: str) -> None:
+        url = f"{self.desk}/login"
+        self._ok(self.session.get(url, timeout=60))
         form = {
-            "email": email,
+            "username": username,
             "password": password,
-            "csrfmiddlewaretoken": self.session.cookies["csrftoken"],
+            "csrfmiddlewaretoken": self.session.cookies["crashdesk_csrf"],
         }
-        return self.session.post(url, data=form, headers={"Referer": url}, allow_redirects=False, timeout=60)
+        answer = self.session.post(
+            url, data=form, headers={"Referer": url}, allow_redirects=False, timeout=60
+        )
+        if answer.status_code != 302:
+            raise RuntimeError(f"CrashDesk refused to sign in {username} (status {answer.status_code})")
+
+    def open(self, task_id: int) -> None:
+        """Take the task's case and get Label Studio's cookies, by CrashDesk's own page for it."""
+        url = f"{self.desk}/review/{self.task(task_id)['data']['case_id']}"
+        answer = self.session.get(url, allow_redirects=False, timeout=60)
+        if answer.status_code != 302:
+            raise RuntimeError(
+                f"CrashDesk does not open {url} (status {answer.status_code}): {answer.text[:2000]}"
+            )
 
     @staticmethod
     def _ok(response: requests.Response) -> requests.Response:
@@ -57,7 +63,7 @@ class LabelStudioReviewer:
         page = 1
         while True:
             query = {"project": project_id, "page": page, "page_size": 100}
-            answer = self._ok(self.session.get(f"{self.base}/api/tasks", params=query, timeout=60)).json()
+            answer = self._ok(self.owner.get(f"{self.base}/api/tasks", params=query, timeout=60)).json()
             found += answer["tasks"]
             if len(found) >= answer["total"] or not answer["tasks"]:
                 return found
@@ -66,7 +72,7 @@ class LabelStudioReviewer:
     def task(self, task_id: int) -> dict[str, Any]:
         """The task with its predictions and annotations."""
         answer: dict[str, Any] = self._ok(
-            self.session.get(f"{self.base}/api/tasks/{task_id}/", timeout=60)
+            self.owner.get(f"{self.base}/api/tasks/{task_id}/", timeout=60)
         ).json()
         return answer
 
@@ -82,6 +88,7 @@ class LabelStudioReviewer:
         self, task_id: int, result: list[Region], prediction_id: int | None, seconds: float = 20.0
     ) -> int:
         """Submit an annotation that started from a prediction; returns its id."""
+        self.open(task_id)
         data = {"result": result, "lead_time": seconds, "parent_prediction": prediction_id}
         return int(self._write("POST", f"/api/tasks/{task_id}/annotations/", data)["id"])
 
@@ -90,7 +97,8 @@ class LabelStudioReviewer:
         self._write("PATCH", f"/api/annotations/{annotation_id}/", {"result": result})
 
     def skip(self, task_id: int) -> int:
-        """Skip a task, as the label stream's button does; returns the annotation's id."""
+        """Skip a task; returns the annotation's id."""
+        self.open(task_id)
         data = {"result": [], "was_cancelled": True, "lead_time": 3.0}
         return int(self._write("POST", f"/api/tasks/{task_id}/annotations/?was_cancelled=1", data)["id"])
 

@@ -356,7 +356,8 @@ def test_cookies_are_read_packed_and_plain() -> None:
 @pytest.mark.parametrize(
     "uri",
     ["", "//evil.example/static/x", "http://evil.example/health", "/%ff", "/api/tasks/1/../../projects/1",
-     "/api//version", "/api/version%00", "/API/version", "/api/tasks/%D9%A1", "/api/tasks/99999999999", "/api/version;x=/static/y"],
+     "/api//version", "/api/version%00", "/API/version", "/api/tasks/%D9%A1", "/api/tasks/99999999999", "/api/version;x=/static/y",
+     "/static/../api/tasks?project=1", "/static/%2e%2e/api/tasks", "/static/./x", "/static//x"],
 )  # fmt: skip
 def test_odd_addresses_do_not_pass(uri: str, holder: User) -> None:
     assert status(holder, "GET", uri) == 403

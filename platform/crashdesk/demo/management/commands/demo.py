@@ -7,7 +7,7 @@ from django.conf import settings
 from django.core.management.base import BaseCommand
 
 from crashdesk.demo.client import Client
-from crashdesk.demo.people import PEOPLE, email_of, ensure_people
+from crashdesk.demo.people import PEOPLE, ensure_people
 from crashdesk.demo.reviewer import LabelStudioReviewer
 from crashdesk.demo.walk import Walk
 
@@ -26,7 +26,8 @@ class Command(BaseCommand):
             reviewer=lambda: LabelStudioReviewer(
                 settings.LABELSTUDIO_URL,
                 settings.LABELSTUDIO_TOKEN,
-                email=email_of("annotator"),
+                desk=settings.PUBLIC_URL,
+                username="annotator",
                 password=password,
             ),
             clips=clips,
@@ -39,14 +40,10 @@ class Command(BaseCommand):
             ("The loop, cases, corpora", settings.PUBLIC_URL + "/"),
             ("API and its docs", settings.PUBLIC_URL + "/api/docs"),
             ("Django admin", settings.PUBLIC_URL + "/admin/"),
-            ("Label Studio", settings.LABELSTUDIO_PUBLIC_URL + "/"),
+            ("Label Studio, signed in", settings.PUBLIC_URL + "/labelstudio"),
         ]
         self.stdout.write("\nCrashDesk is running:")
         for title, url in rows:
             self.stdout.write(f"  {title:<26} {url}")
         self.stdout.write(f"  {'Sign in':<26} {', '.join(PEOPLE)} with the password {password}")
-        self.stdout.write(
-            f"  {'Sign in to Label Studio':<26} {email_of('admin')} with {settings.LABELSTUDIO_PASSWORD}, "
-            f"or {email_of('annotator')} with {password}"
-        )
         self.stdout.write("Ctrl-C stops everything; `make demo` starts it again and keeps the data.")

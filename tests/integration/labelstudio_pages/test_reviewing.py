@@ -1,0 +1,252 @@
+"""A reviewer in the real Label Studio, signed in from CrashDesk, and what the guard keeps from them."""
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import FloatRect, Page, expect
+
+from annotations.cases.kinds import Kind
+from annotations.cases.models import Answer, AuthorKind, Case, CaseStatus
+from annotations.cases.rules import Said
+from annotations.corpora.models import Media
+from annotations.labelstudio.accounts.models import BrowserSession, Member
+from annotations.labelstudio.client import Client
+from annotations.labelstudio.models import LabelStudioProject, LabelStudioTask
+from annotations.labelstudio.pull import pull_project
+from annotations.labelstudio.push import push_cases
+from annotations.reviews.models import Assignment, AssignmentState, Purpose, Review
+from crashdesk.accounts.models import Role
+from tests.factories import make_case, make_video
+from tests.integration.labelstudio_pages.conftest import Window, make_person
+from tests.signing_made import make_assignment
+
+pytestmark = [
+    pytest.mark.services,
+    pytest.mark.slow,
+    pytest.mark.browser,
+    pytest.mark.django_db(transaction=True),
+]
+
+DRAFT: Mapping[str, Said] = {
+    Kind.CRASH_RECOGNITION: Said("valued", {"label": "yes"}),
+    Kind.CRASH_DESCRIPTION: Said("valued", {"text": "car hits a truck."}),
+    Kind.CAUSAL_REASONING: Said("valued", {"text": "The car driver looked away from the road."}),
+    Kind.PREVENTION_REASONING: Said("valued", {"text": "Drivers should keep their eyes on the road."}),
+    Kind.CRASH_LOCALIZATION: Said("valued", {"start_us": 300_000, "end_us": 800_000}),
+    Kind.PRE_CRASH_LOCALIZATION: Said("valued", {"at_us": 200_000}),
+}
+SUBMIT = "[data-testid=bottombar-submit-button]"
+SPAN = ".lsf-keypoints__lifespan:not(.lsf-keypoints__lifespan_instant)"
+PIXELS_PER_FRAME = 16
+
+
+@pytest.fixture
+def case(project: LabelStudioProject, clip: Media, client: Client) -> Case:
+    """A drafted case on show in Label Studio."""
+    return on_show(project, clip, client)
+
+
+def on_show(project: LabelStudioProject, clip: Media, client: Client) -> Case:
+    video = make_video(project.corpus, media=clip)
+    case = make_case(CaseStatus.PREDICTED, video=video, guideline=project.guideline, said=DRAFT)
+    assert push_cases(project, client=client, by=None).pushed == 1
+    return case
+
+
+def own_task(case: Case) -> LabelStudioTask:
+    return LabelStudioTask.objects.get(case=case, assignment__isnull=True)
+
+
+def open_case(window: Window, case: Case) -> Page:
+    """By CrashDesk's own address, until Label Studio's editor stands with the clip in it."""
+    page = window.page
+    page.goto(f"/review/{case.pk}")
+    page.locator(SUBMIT).wait_for()
+    page.locator(SPAN).first.wait_for()  # drawn once the clip is there
+    return page
+
+
+def drag_end(page: Page, frames: int) -> None:
+    """Drag the right edge of the crash's span by so many frames."""
+    box = at_rest(page)
+    x, y = box["x"] + box["width"] - 1, box["y"] + box["height"] / 2
+    page.mouse.move(x, y)
+    page.mouse.down()
+    for step in range(1, 9):
+        page.mouse.move(x + frames * PIXELS_PER_FRAME * step / 8, y)
+    page.mouse.up()
+    page.wait_for_function(
+        "([span, wide]) => Math.abs(document.querySelector(span).getBoundingClientRect().width - wide) < 4",
+        arg=[SPAN, box["width"] + frames * PIXELS_PER_FRAME],
+    )
+
+
+def at_rest(page: Page) -> FloatRect:
+    """Where the span is once the page around it has stopped moving."""
+    span, last = page.locator(SPAN).first, None
+    for _ in range(100):
+        box = span.bounding_box()
+        if box is not None and box == last:
+            return box
+        last = box
+        page.wait_for_timeout(100)
+    raise AssertionError(f"the timeline never came to rest: {last}")
+
+
+def reword(page: Page, old: str, new: str) -> None:
+    """Edit a text by its pencil."""
+    page.get_by_text(old).scroll_into_view_if_needed()
+    page.get_by_text(old).hover()
+    page.locator("[data-testid=htx-textbox-edit-button]").first.click()
+    page.keyboard.press("Control+A")
+    page.keyboard.insert_text(new)
+    page.get_by_role("heading", name="Description").click()
+    expect(page.get_by_text(new).first).to_be_visible()
+
+
+def submit(page: Page) -> None:
+    with page.expect_response(lambda r: r.request.method == "POST" and "/annotations" in r.url) as answered:
+        page.locator(SUBMIT).click()
+    assert answered.value.status == 201
+    expect(page.get_by_text("Annotation saved successfully")).to_be_visible()
+
+
+def test_a_reviewer_corrects_a_draft(
+    case: Case, project: LabelStudioProject, client: Client, window: Callable[[], Window], pictures: Path
+) -> None:
+    ada, mine = make_person("ada"), window()
+    mine.sign_in(ada)
+    page = open_case(mine, case)
+    assert f"/projects/{project.project_id}/data?task={own_task(case).task_id}" in page.url
+    expect(page.get_by_text("car hits a truck.")).to_be_visible()
+    mine.keep_picture("draft", pictures)
+    drag_end(page, 3)
+    with page.expect_response(lambda r: r.request.method in ("POST", "PATCH") and "/drafts" in r.url) as kept:
+        reword(page, "car hits a truck.", "A white car hits a parked truck.")
+    assert kept.value.ok
+    mine.keep_picture("corrected", pictures)
+    submit(page)
+    mine.keep_picture("submitted", pictures)
+    assert mine.refused == []
+
+    assert pull_project(project, client=client).submitted == 1
+    review = Review.objects.get(case=case)
+    assert review.reviewer == ada
+    person = {a.kind: a.value for a in Answer.objects.filter(case=case, author_kind=AuthorKind.PERSON)}
+    assert person == {
+        Kind.CRASH_LOCALIZATION: {"start_us": 300_000, "end_us": 900_000},
+        Kind.CRASH_DESCRIPTION: {"text": "A white car hits a parked truck."},
+    }
+    said = {answer.kind: answer.value for answer in review.answers.all()}
+    assert said == {kind: what.value for kind, what in DRAFT.items()} | person
+    case.refresh_from_db()
+    assert case.status == CaseStatus.SUBMITTED
+    asked = Assignment.objects.get(case=case)
+    assert (asked.person, asked.purpose, asked.state) == (ada, Purpose.ANNOTATE, AssignmentState.DONE)
+    assert asked.opened_at is not None
+    shown = client.get(f"/api/users/{Member.objects.get(user=ada).labelstudio_id}/")
+    assert shown["first_name"] == "Ada"
+
+    page.goto(f"/cases/{case.pk}")
+    expect(page.get_by_text("A white car hits a parked truck.").first).to_be_visible()
+    mine.keep_picture("case", pictures)
+
+
+def test_a_member_may_do_nothing_that_crashdesk_does_not_allow(
+    case: Case, project: LabelStudioProject, clip: Media, client: Client, window: Callable[[], Window]
+) -> None:
+    theirs = on_show(project, clip, client)
+    result = client.get(f"/api/tasks/{own_task(theirs).task_id}/")["predictions"][0]["result"]
+    said = client.post(f"/api/tasks/{own_task(theirs).task_id}/annotations", {"result": result})
+    ben, mine = make_person("ben"), window()
+    mine.sign_in(ben)
+    page = open_case(mine, case)
+    p, t, other = project.project_id, own_task(case).task_id, own_task(theirs).task_id
+    for method, path in [
+        ("DELETE", f"/api/projects/{p}/"), ("PATCH", f"/api/projects/{p}/"), ("GET", f"/api/projects/{p}/export"),
+        ("GET", "/api/projects"), ("GET", f"/api/tasks/{other}/"), ("GET", f"/api/tasks/{other}/annotations/"),
+        ("GET", f"/api/tasks/{t}/annotations/"), ("GET", f"/api/annotations/{said['id']}/"),
+        ("PATCH", f"/api/annotations/{said['id']}/"), ("DELETE", f"/api/annotations/{said['id']}/"),
+        ("DELETE", f"/api/tasks/{other}/"), ("POST", f"/api/tasks/{other}/annotations"),
+        ("POST", f"/api/dm/actions?id=delete_tasks&project={p}"), ("GET", "/api/current-user/token"),
+        ("POST", "/api/token/"), ("GET", "/api/invite"), ("PATCH", "/api/users/1/"), ("GET", "/user/account/"),
+    ]:  # fmt: skip
+        answer = mine.call(method, path, None if method == "GET" else {"title": "mine"})
+        assert (answer["status"], method, path) == (403, method, path)
+    listed = mine.call("GET", f"/api/tasks?page=1&page_size=30&project={p}&fields=all")
+    assert [task["id"] for task in json.loads(listed["text"])["tasks"]] == [t]
+    forged = {"result": result, "completed_by": 1, "lead_time": 3.0}
+    made = json.loads(mine.call("POST", f"/api/tasks/{t}/annotations", forged)["text"])
+    assert made["completed_by"] == Member.objects.get(user=ben).labelstudio_id
+    moved = mine.call("PATCH", f"/api/annotations/{made['id']}/", {"task": other, "completed_by": 1})
+    kept = json.loads(moved["text"])
+    assert (kept["task"], kept["completed_by"]) == (t, made["completed_by"])
+
+    page.goto(f"{mine.labelstudio}/projects/")
+    assert page.url.endswith("/work")
+    assert client.exists(f"/api/projects/{p}/")
+    assert client.exists(f"/api/annotations/{said['id']}/")
+    client.delete(f"/api/projects/{p}/")
+    assert not client.exists(f"/api/projects/{p}/")
+
+
+def test_the_second_annotator_does_not_see_the_first_ones_answer(
+    case: Case, project: LabelStudioProject, client: Client, window: Callable[[], Window], pictures: Path
+) -> None:
+    first, second = window(), window()
+    first.sign_in(make_person("cleo"))
+    page = open_case(first, case)
+    reword(page, "car hits a truck.", "What only the first one says.")
+    submit(page)
+    dan = make_person("dan")
+    make_assignment(case, dan, Purpose.DOUBLE)
+    second.sign_in(dan)
+    page = open_case(second, case)
+    own = LabelStudioTask.objects.get(case=case, assignment__person=dan)
+    assert f"task={own.task_id}" in page.url
+    expect(page.get_by_text("car hits a truck.")).to_be_visible()
+    expect(page.get_by_text("What only the first one says.")).to_have_count(0)
+    second.keep_picture("second-pass", pictures)
+    assert second.call("GET", f"/api/tasks/{own_task(case).task_id}/")["status"] == 403
+    assert second.refused == []
+
+
+def test_leaving_crashdesk_is_leaving_label_studio(
+    case: Case, project: LabelStudioProject, window: Callable[[], Window]
+) -> None:
+    eve, mine = make_person("eve"), window()
+    mine.sign_in(eve)
+    page = open_case(mine, case)
+    deep_link = page.url
+    stolen = page.context.cookies(mine.labelstudio)
+    page.goto("/cases")
+    page.get_by_role("button", name="Sign out").click()
+    page.get_by_role("button", name="Sign in").wait_for()
+    assert not {"sessionid", "csrftoken"} & {cookie["name"] for cookie in page.context.cookies()}
+    page.context.add_cookies([c for c in stolen if c["name"] in ("sessionid", "csrftoken")])  # type: ignore[misc]
+    page.goto(deep_link)
+    assert "/login?next=" in page.url
+    page.get_by_label("User name").fill("eve")
+    page.get_by_label("Password").fill("correct horse battery")
+    page.get_by_role("button", name="Sign in").click()
+    page.locator(SUBMIT).wait_for()
+    assert page.url.split("&")[0] == deep_link.split("&")[0]
+    assert BrowserSession.objects.filter(member__user=eve, ended_at__isnull=True).count() == 1
+
+
+def test_an_admin_may_do_all_in_label_studio_and_is_who_they_are(
+    case: Case, project: LabelStudioProject, window: Callable[[], Window]
+) -> None:
+    root, mine = make_person("root", Role.ADMIN), window()
+    mine.sign_in(root)
+    mine.page.goto("/labelstudio")
+    mine.page.get_by_text(project.title).first.wait_for()
+    assert mine.page.url.startswith(f"{mine.labelstudio}/projects")
+    who = json.loads(mine.call("GET", "/api/current-user/whoami")["text"])
+    assert who["id"] == Member.objects.get(user=root).labelstudio_id
+    assert (
+        mine.call("PATCH", f"/api/projects/{project.project_id}/", {"description": project.title})["status"]
+        == 200
+    )
