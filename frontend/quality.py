@@ -30,6 +30,7 @@ ARM_WORDS: Final = {
 MEASURE_WORDS: Final = {
     "same": "say the same",
     "alpha": "Krippendorff's alpha",
+    "unitised_alpha": "Krippendorff's alpha for unitising",
     "kappa": "Cohen's kappa",
     "presence_same": "agree whether there is one",
     "tiou": "overlap (tIoU), mean",

@@ -8,8 +8,9 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from annotations.quality.measures import Chance, Compared, Measure
+from annotations.quality.measures import Chance, Compared, Measure, Unitised
 from annotations.statistics import alpha, bootstrap
+from annotations.statistics.unitising import Lengths, of_lengths
 
 Floats = NDArray[np.float64]
 Indices = NDArray[np.intp]
@@ -61,7 +62,7 @@ class _Part:
     cluster: Indices
     by_cluster: Floats
     measures: list[Measure]
-    chance: "_ChanceDraw | None"
+    others: "list[_ChanceDraw | _UnitisedDraw]"
 
     @property
     def totals(self) -> Floats:
@@ -79,6 +80,11 @@ class _ChanceDraw:
     second: Indices
     apart: Floats
     values: Floats
+    name = "alpha"
+
+    @property
+    def count(self) -> int:
+        return self.chance.count
 
     def alpha(self, sums: Floats, weights: Floats) -> Floats:
         """Alpha when the recordings are taken `weights` [draws, clusters] times. A copy of an answer is another answer
@@ -91,6 +97,22 @@ class _ChanceDraw:
             expected = (both @ self.apart) / both.sum(axis=1) * different / (count * (count - 1))
             observed = sums[:, self.chance.observed] / sums[:, self.chance.count]
             return alpha.coefficient(observed, expected)
+
+
+@dataclass(frozen=True)
+class _UnitisedDraw:
+    """The clips of a cell as continua. `by_cluster` [clusters, (apart, length, unmarked)]."""
+
+    by_cluster: Floats
+    units: Lengths
+    gaps: Lengths
+    name = "unitised_alpha"
+    count = 0
+
+    def alpha(self, sums: Floats, weights: Floats) -> Floats:
+        """Alpha when the recordings are taken `weights` [draws, clusters] times."""
+        apart, length, unmarked = (weights @ self.by_cluster).T
+        return of_lengths(apart, length, 2, self.units, self.gaps, weights, unmarked)
 
 
 def evaluate(
@@ -126,8 +148,25 @@ def _part(
     by_cluster = np.zeros((clusters, sums.shape[1]))
     np.add.at(by_cluster, cluster, sums)
     measures = [measure for measure in compared.measures if ordered or not measure.ordered]
+    others: list[_ChanceDraw | _UnitisedDraw] = []
     drawn = _chance(compared.chance, rows, cluster, clusters) if by_chance and compared.chance else None
-    return _Part(compared, rows, cluster, by_cluster, measures, drawn)
+    if drawn is not None:
+        others.append(drawn)
+    if by_chance and compared.unitised is not None:
+        others.append(_continua(compared.unitised, rows, cluster, clusters))
+    return _Part(compared, rows, cluster, by_cluster, measures, others)
+
+
+def _continua(found: Unitised, rows: Indices, cluster: Indices, clusters: int) -> _UnitisedDraw:
+    """The clips of these rows."""
+    by_cluster = np.zeros((clusters, 3))
+    np.add.at(by_cluster, cluster, np.stack([found.apart, found.length, found.unmarked], axis=1)[rows])
+    return _UnitisedDraw(by_cluster, *(_chosen(held, rows, cluster) for held in (found.units, found.gaps)))
+
+
+def _chosen(held: Lengths, rows: Indices, cluster: Indices) -> Lengths:
+    place = np.flatnonzero(np.isin(held.cluster, rows))
+    return Lengths(held.lengths[place], cluster[np.searchsorted(rows, held.cluster[place])])
 
 
 def _chance(chance: Chance, rows: Indices, cluster: Indices, clusters: int) -> _ChanceDraw | None:
@@ -155,8 +194,8 @@ def _draws(parts: Sequence[_Part], clusters: int) -> list[list[Floats]]:
                 sums = weights @ part.by_cluster
                 for estimates, measure in zip(into, part.measures, strict=False):
                     estimates.append(measure.value(sums))
-                if part.chance is not None:
-                    into[-1].append(part.chance.alpha(sums, weights))
+                for estimates, other in zip(into[len(part.measures) :], part.others, strict=True):
+                    estimates.append(other.alpha(sums, weights))
     return [
         [np.concatenate(blocks) if blocks else np.array([], dtype=np.float64) for blocks in of_part]
         for of_part in found
@@ -169,11 +208,12 @@ def _numbers(part: _Part) -> list[tuple[str, str, int, Any]]:
     numbers: list[tuple[str, str, int, Any]] = [
         (measure.name, measure.unit, measure.count, measure.value(totals)) for measure in part.measures
     ]
-    if part.chance is not None:
-        once = np.ones((1, len(part.by_cluster)))
-        numbers.append(
-            ("alpha", "coefficient", part.chance.chance.count, part.chance.alpha(totals[None], once)[0])
-        )
+    once = np.ones((1, len(part.by_cluster)))
+    numbers += [
+        (other.name, "coefficient", other.count, other.alpha(totals[None], once)[0])
+        for other in part.others
+        if len(part.rows)
+    ]
     return numbers
 
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from annotations.statistics import alpha, texts, times
 from annotations.statistics.kappa import cohen
+from annotations.statistics.unitising import Lengths
 
 Floats = NDArray[np.float64]
 Indices = NDArray[np.intp]
@@ -52,6 +53,19 @@ class Chance:
 
 
 @dataclass(frozen=True)
+class Unitised:
+    """For alpha over marked stretches (annotations.statistics.unitising), in seconds. `apart`, `length` and `unmarked`
+    [n]: of each compared pair; `units`, `gaps`: lengths, and the compared pair that each is of.
+    """
+
+    apart: Floats
+    length: Floats
+    unmarked: Floats
+    units: Lengths
+    gaps: Lengths
+
+
+@dataclass(frozen=True)
 class Compared:
     """All pairs that can be compared in one kind. `pair` [n]: which pairs; `sums` [n, columns]: what adds up;
     `apart` [n]: how far the two lie apart, 0 to 1, to rank cases by.
@@ -63,6 +77,7 @@ class Compared:
     apart: Floats
     measures: Sequence[Measure] = field(default_factory=tuple)
     chance: Chance | None = None
+    unitised: Unitised | None = None
 
 
 def _share(part: int, whole: int) -> Callable[[Floats], Floats]:
@@ -103,8 +118,16 @@ def labels(kind: str, pair: Indices, first: NDArray[np.bool_], second: NDArray[n
     )  # fmt: skip
 
 
-def spans(kind: str, pair: Indices, first: NDArray[np.int64], second: NDArray[np.int64]) -> Compared:
-    """Spans [n, 2] in microseconds of two people; -1, -1 where somebody says that there is none."""
+def spans(
+    kind: str,
+    pair: Indices,
+    first: NDArray[np.int64],
+    second: NDArray[np.int64],
+    durations_us: NDArray[np.int64] | None = None,
+) -> Compared:
+    """Spans [n, 2] in microseconds of two people; -1, -1 where somebody says that there is none. `durations_us` [n]: of
+    the clips, 0 where unknown; without them there is no alpha for unitising.
+    """
     there = (first[:, 0] != _NO_SPAN) & (second[:, 0] != _NO_SPAN)
     same = (first[:, 0] != _NO_SPAN) == (second[:, 0] != _NO_SPAN)
     tiou = np.where(there, times.overlap(first, second), 0.0)
@@ -130,6 +153,26 @@ def spans(kind: str, pair: Indices, first: NDArray[np.int64], second: NDArray[np
             rows=rows, observed=8, count=2, most=SPAN_CHANCE_PAIRS,
             distance=lambda one, other: times.overlap_distance(marked[one], marked[other]),
         ),
+        None if durations_us is None else _unitised(first, second, durations_us),
+    )  # fmt: skip
+
+
+def _unitised(
+    first: NDArray[np.int64], second: NDArray[np.int64], durations_us: NDArray[np.int64]
+) -> Unitised:
+    """Each clip as a continuum with at most one unit of either person; at least as long as its spans reach."""
+    both = np.stack([first, second]) / times.MICROSECONDS
+    there = np.stack([first[:, 0], second[:, 0]]) != _NO_SPAN
+    length = np.maximum(durations_us / times.MICROSECONDS, both[..., 1].max(axis=0))
+    held = np.where(there, both[..., 1] - both[..., 0], 0.0)
+    begins, ends = both[..., 0], both[..., 1]
+    share = there.all(axis=0) & (begins.max(axis=0) < ends.min(axis=0))
+    apart = np.where(share, np.square(both[0] - both[1]).sum(axis=1), np.square(held).sum(axis=0))
+    rows = np.broadcast_to(np.arange(len(length)), there.shape)
+    around = np.where(there, length - held, 0.0)
+    return Unitised(
+        apart, length, (~there * length).sum(axis=0), Lengths(held[there], rows[there]),
+        Lengths(around[around > 0], rows[around > 0]),
     )  # fmt: skip
 
 

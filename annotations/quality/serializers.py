@@ -105,7 +105,9 @@ class LeftOutSerializer(serializers.Serializer[Any]):
     of_excluded_cases = serializers.IntegerField()
     repeated = serializers.IntegerField(help_text="earlier reviews of a case by the same person")
     alone = serializers.IntegerField(help_text="nobody else has reviewed the case")
-    looked_over = serializers.IntegerField(help_text="second looks and adjudications, which begin from answers")
+    looked_over = serializers.IntegerField(
+        help_text="second looks and adjudications, which begin from answers"
+    )
 
 
 class CountsSerializer(serializers.Serializer[Any]):

@@ -17,6 +17,7 @@ from annotations.quality.cells import Result, Standing
 from annotations.quality.pairs import Asked
 from annotations.reviews.models import Review
 from annotations.reviews.services import record_skip, withdraw
+from annotations.statistics.unitising import Continuum, alpha
 from crashdesk.accounts.models import Role, User
 from tests.factories import CRASH, NO_CRASH, make_corpus, make_guideline, make_user
 from tests.unit.annotations.quality.made import ABSENT, DAY, NO, YES, case_of, onset, review, span, text
@@ -279,3 +280,36 @@ def test_people_of_any_role_are_compared(corpus: Corpus, guideline: Guideline, a
     review(case, ada, YES)
     review(case, make_user(Role.LEAD), YES)
     assert report(Asked()).counts.pairs == 1
+
+
+@pytest.mark.parametrize("purpose", ["second", "adjudicate"])
+def test_who_looked_over_anothers_answers_is_not_compared_with_them(purpose: str) -> None:
+    corpus, guideline = make_corpus(), make_guideline()
+    case = case_of(corpus, guideline)
+    review(case, make_user())
+    looked = review(case, make_user())
+    Review.objects.filter(pk=looked.pk).update(purpose=purpose)
+    found = report(Asked())
+    assert (found.counts.pairs, found.counts.left_out.looked_over, found.counts.left_out.alone) == (0, 1, 1)
+
+
+def test_alpha_for_unitising_is_that_of_the_clips_laid_end_to_end() -> None:
+    corpus, guideline, people = (
+        make_corpus(),
+        make_guideline(),
+        sorted((make_user(), make_user()), key=lambda u: u.pk),
+    )
+    continua = []
+    for number in range(25):
+        case = case_of(corpus, guideline)
+        marked = [[(1.0, 2.0 + number / 20)], [(1.2, 2.5)] if number % 5 else []]
+        for person, spans in zip(people, marked, strict=True):
+            said = span(*spans[0]) if spans else ABSENT
+            review(case, person, {Kind.CRASH_LOCALIZATION: said})
+        continua.append(Continuum(5.0, marked))
+    (kind,) = report(Asked(kind=Kind.CRASH_LOCALIZATION)).kinds
+    (number_,) = [one for one in kind.arms[0].measures if one.name == "unitised_alpha"]
+    assert number_.value == pytest.approx(alpha(continua))
+    assert number_.low is not None
+    assert number_.high is not None
+    assert number_.low < number_.value < number_.high
