@@ -4,12 +4,15 @@ Learn then Test (Angelopoulos, Bates, Candès, Jordan and Lei, arXiv 2110.01052,
 fixed-sequence testing: thresholds are tried in an order settled before any error is seen, from the surest cases down.
 Each is a hypothesis "among the cases at or above it more than the limit are wrong" with an exact binomial p-value. The
 first that cannot be rejected ends the row, and the last rejected one is taken. A wrong threshold can only be taken once
-the first true hypothesis of the row was rejected, which happens with probability at most delta. Nothing is assumed of
-the scores: badly calibrated ones cost thresholds, not the promise. (Bates, Angelopoulos, Lei, Malik and Jordan, J. ACM
-68 (2021) art. 43, promise the same for losses that fall steadily with the threshold; errors among those above it need
-not.)
+the first true hypothesis of the row was rejected, which has at most the probability that each test is held to.
 
-What is assumed: the cases with known errors are a random draw from those that the promise is about.
+So that a few unlucky cases among the very surest do not end it all, the row is begun at three places, each with a third
+of delta (the same paper's several starts, by Bonferroni): after a failure it goes on at the next of these.
+
+Nothing is assumed of the scores: badly calibrated ones cost thresholds, not the promise. The cases with known errors must
+be a random draw from all that the promise is about. (Bates, Angelopoulos, Lei, Malik and Jordan, J. ACM
+68 (2021) art. 43, promise the same for losses that only fall as the threshold rises; the share of errors above it need
+not.)
 """
 
 import math
@@ -29,6 +32,9 @@ Bools = NDArray[np.bool_]
 MOST_THRESHOLDS: Final = 10
 FIRST_BEARS: Final = 1
 """Errors that the first threshold of the row is expected to bear: with fewer, one unlucky case would end the row."""
+
+STARTS: Final = (0.0, 0.5, 1.0)
+"""Where the row is begun, as a share of its length."""
 
 
 @dataclass(frozen=True)
@@ -74,10 +80,15 @@ class Look:
         return dict(vars(self))
 
 
+def level(promise: Promise, attempt: int) -> float:
+    """What the p-value of each threshold is compared with."""
+    return promise.delta(attempt) / len(STARTS)
+
+
 @cache
 def needed(promise: Promise, *, attempt: int, wrong: int = 0) -> int:
     """Cases with so many errors that a threshold needs, at least, to pass."""
-    cases = fewest(promise.target, delta=promise.delta(attempt), wrong=wrong)
+    cases = fewest(promise.target, delta=level(promise, attempt), wrong=wrong)
     while float(anytime(wrong, cases, confidence=promise.confidence, tries=MOST_THRESHOLDS)) > promise.limit:
         cases += max(1, cases // 50)
     return cases
@@ -109,19 +120,22 @@ def coverage(scores: Sequence[float] | Floats, threshold: float) -> float:
 def walk(
     row: Sequence[float], *, population: Floats, scores: Floats, wrong: Bools, promise: Promise, attempt: int
 ) -> list[Look]:
-    """Try the thresholds in their order on a random sample with known errors, to the first that does not pass.
+    """Try the thresholds in their order on a random sample with known errors; after a failure go on at the next start.
 
-    A threshold passes where its p-value is at most delta and the bound that the running policy will be held to is not
+    A threshold passes where its p-value is at most `level` and the bound that the running policy will be held to is not
     above the limit already. population: the scores of all candidates. The choice is the last look that passed.
     """
     looks: list[Look] = []
     above = scores[None, :] >= np.array(row, np.float64)[:, None]
     counts, errors_of = above.sum(axis=1), (above & wrong).sum(axis=1)
     uppers = anytime(errors_of, counts, confidence=promise.confidence, tries=max(1, len(row)))
+    starts, at = {round(share * (len(row) - 1)) for share in STARTS}, 0
     for place, threshold in enumerate(row):
+        if place < at:
+            continue
         cases, errors, upper = int(counts[place]), int(errors_of[place]), float(uppers[place])
         p = p_value(errors, cases, promise.target)
-        passed = p <= promise.delta(attempt) and upper <= promise.limit
+        passed = p <= level(promise, attempt) and upper <= promise.limit
         looks.append(
             Look(
                 threshold=threshold, coverage=coverage(population, threshold), cases=cases, wrong=errors, p_value=p,
@@ -130,7 +144,7 @@ def walk(
             )
         )  # fmt: skip
         if not passed:
-            break
+            at = min((start for start in starts if start > place), default=len(row))
     return looks
 
 

@@ -195,6 +195,11 @@ CELERY_BEAT_SCHEDULE = {
         "schedule": float(env_int("CRASHDESK_POLL_SECONDS", 3)),
         "options": {"queue": "sync", "expires": 30},
     },
+    "auto-approval": {
+        "task": "model_assist.auto_approval.tasks.look",
+        "schedule": 60.0,
+        "options": {"queue": "data", "expires": 50},
+    },
     "check-label-studio": {
         "task": "annotations.labelstudio.tasks.check",
         "schedule": 30.0,

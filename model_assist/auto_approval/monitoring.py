@@ -1,0 +1,76 @@
+"""Watching a running policy: what the audit has found so far, and stopping it when that, or the model, says so."""
+
+from dataclasses import asdict
+
+from django.db import transaction
+
+from model_assist.auto_approval.judging import judge
+from model_assist.auto_approval.models import AUDITED, Evidence, Policy, PolicyDecision, PolicyState
+from model_assist.auto_approval.services import halt, out_of_date
+from model_assist.auto_approval.watching import BOUND, Start, Verdict, watch
+
+
+def start_of(policy: Policy) -> Start:
+    """What the certificate brings along: its sample's cases and errors at or above the threshold."""
+    certificate = policy.certificate
+    passed = [look for look in certificate.looks if look["threshold"] == certificate.threshold]
+    return Start(cases=passed[0]["cases"], wrong=passed[0]["wrong"], tries=certificate.tries)
+
+
+def audited(policy: Policy) -> list[tuple[bool, bool]]:
+    """(wrong, answered without a draft in view) of every settled audit case, in the order of settling."""
+    rows = PolicyDecision.objects.filter(policy=policy, outcome__in=AUDITED, judged_at__isnull=False)
+    return [
+        (bool(wrong), bool(blind))
+        for wrong, blind in rows.order_by("judged_at", "id").values_list("wrong", "blind")
+    ]
+
+
+def counted(policy: Policy, found: list[tuple[bool, bool]]) -> list[bool]:
+    """Which of them count for the bound: with blind evidence those answered without a draft, else all."""
+    return [blind or policy.evidence == Evidence.ANY for _, blind in found]
+
+
+def verdict_of(policy: Policy) -> Verdict:
+    """What the audit of a certified policy says now."""
+    found = audited(policy)
+    return watch(
+        policy.promise, start_of(policy), [wrong for wrong, _ in found], counted=counted(policy, found),
+        patience=policy.patience,
+    )  # fmt: skip
+
+
+@transaction.atomic
+def halt_if_due(policy: Policy) -> bool:
+    """Judge what people have settled since, and stop a running policy where it must: whether it was stopped.
+
+    Because the model or its calibration changed, because the audited error's upper bound exceeds the limit, or because
+    the error rate rose.
+    """
+    if policy.state != PolicyState.RUNNING:
+        return False
+    reason, detail = out_of_date(policy)
+    if reason:
+        return halt(policy=policy, reason=reason, detail=detail)
+    judge(policy, policy.decisions.filter(outcome__in=AUDITED))
+    verdict = verdict_of(policy)
+    if not verdict.reason:
+        return False
+    return halt(
+        policy=policy,
+        reason=verdict.reason,
+        detail=_words(policy, verdict),
+        data={"verdict": asdict(verdict)},
+    )
+
+
+def _words(policy: Policy, verdict: Verdict) -> str:
+    if verdict.reason == BOUND:
+        return (
+            f"{verdict.wrong} of {verdict.cases} audited cases were wrong, those of the certification included: the "
+            f"error may be as high as {verdict.upper:.1%}, and the limit is {policy.max_error:.1%}"
+        )
+    return (
+        f"after {verdict.seen} audited cases the evidence for an error rate above {policy.max_error:.1%} is "
+        f"{verdict.evidence:,.0f}; the alarm rings at {policy.patience:,}"
+    )
