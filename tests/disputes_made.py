@@ -6,6 +6,7 @@ from annotations.cases.kinds import Kind
 from annotations.cases.models import Case, CaseStatus
 from annotations.cases.rules import Said
 from annotations.cases.services import drafts
+from annotations.corpora.models import Media
 from annotations.reviews.assignments import assign
 from annotations.reviews.disputes import live_dispute
 from annotations.reviews.draws import draw_of
@@ -29,11 +30,16 @@ def make_plan(by: User | None = None, **fields: object) -> ReviewPlan:
 
 
 def make_planned_case(
-    status: CaseStatus = CaseStatus.PREDICTED, *, by: User | None = None, **fields: object
+    status: CaseStatus = CaseStatus.PREDICTED,
+    *,
+    by: User | None = None,
+    media: Media | None = None,
+    **fields: object,
 ) -> Case:
     """A case drawn under a plan of these fields before anybody sees it; 1.0 shares draw it for sure."""
     plan = make_plan(by, **fields)
-    case = make_case(status, video=make_video(plan.corpus))
+    shows = {} if media is None else {"media": media}
+    case = make_case(status, video=make_video(plan.corpus, **shows))
     draw_of(case)
     return case
 
@@ -60,10 +66,14 @@ def answer(
 
 
 def make_dispute(
-    one: Mapping[str, Said] = CRASH, other: Mapping[str, Said] = LATE, **fields: object
+    one: Mapping[str, Said] = CRASH,
+    other: Mapping[str, Said] = LATE,
+    *,
+    media: Media | None = None,
+    **fields: object,
 ) -> Dispute:
     """A case that two people answered differently, by default in the span and the cause."""
-    case = make_planned_case(double_share=1.0, **fields)
+    case = make_planned_case(media=media, double_share=1.0, **fields)
     first, second = make_user(Role.ANNOTATOR), make_user(Role.ANNOTATOR)
     ask(case, first)
     answer(case, first, one)
