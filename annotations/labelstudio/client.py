@@ -77,6 +77,10 @@ class Client:
             method, self.url + path, params=params, json=body, headers=headers, timeout=TIMEOUT_SECONDS
         )
 
+    def authorization(self) -> dict[str, str]:
+        """The headers that say who we are, for a request that is not answered in JSON."""
+        return {"Authorization": self._authority.header(), **key_header()}
+
     def get(self, path: str, **params: Any) -> Any:
         return self.call("GET", path, params=params).data
 

@@ -12,15 +12,18 @@ from annotations.labelstudio.client import Client, LabelStudioDown, client
 from annotations.labelstudio.comparing import RECONCILE, compare
 from annotations.labelstudio.locks import only_one
 from annotations.labelstudio.models import LabelStudioProject
-from annotations.labelstudio.provision import ensure_project
+from annotations.labelstudio.provision import project_row
+from annotations.labelstudio.provisioning import run_check, run_provision
 from annotations.labelstudio.pull import pull_project
-from annotations.labelstudio.push import newest_guideline, push_cases
+from annotations.labelstudio.push import newest_guideline, push_corpus
 from crashdesk.accounts.permissions import Action
 from crashdesk.jobs.registry import register
 from crashdesk.jobs.running import Running
 
 PUSH: Final = "labelstudio_push"
 PULL: Final = "labelstudio_pull"
+CHECK: Final = "labelstudio_check"
+PROVISION: Final = "labelstudio_provision"
 PATIENCE_SECONDS = 60.0
 PAUSE_SECONDS = 1.0
 
@@ -35,14 +38,16 @@ def push(running: Running) -> dict[str, Any]:
     connection = client()
 
     def attempt() -> dict[str, Any]:
-        project = ensure_project(corpus=corpus, guideline=guideline, by=by, client=connection)
-        with only_one(project.pk) as alone:
+        with only_one(project_row(corpus, guideline).pk) as alone:
             if not alone:
                 return {}
-            report = push_cases(
-                project, client=connection, by=by, running=running, unpredicted=bool(args.get("unpredicted"))
+            unpredicted = bool(args.get("unpredicted"))
+            report = push_corpus(
+                corpus, guideline, client=connection, by=by, running=running, unpredicted=unpredicted
             )
-        return {"project": project.project_id, **asdict(report)}
+        parts = LabelStudioProject.objects.linked().filter(corpus=corpus, guideline=guideline)
+        projects = list(parts.order_by("part").values_list("project_id", flat=True))
+        return {"project": projects[0], "projects": projects, **asdict(report)}
 
     return _patiently(running, attempt, waiting_for="another push of this corpus")
 
@@ -85,3 +90,5 @@ def _patiently(
 register(PUSH, queue="sync", run=push)
 register(PULL, queue="sync", run=pull)
 register(RECONCILE, queue="sync", run=partial(compare, patiently=_patiently), needs=Action.SYNC)
+register(CHECK, queue="sync", run=run_check, needs=Action.SYNC)
+register(PROVISION, queue="sync", run=run_provision, needs=Action.SYNC)

@@ -46,8 +46,8 @@ def what_to_show(rows: Sequence[Answer], frames: ProxyMap, *, blind: bool) -> Sh
         return Shown([], {kind: answer.pk for kind, answer in chosen.items()})
     earlier = []
     for version, answers in _by_version(rows).items():
-        made = prediction(answers, frames)
-        if made is not None and version != newest["model_version"]:
+        made = prediction(answers, frames) if version != newest["model_version"] else None
+        if made is not None:
             earlier.append(made)
     return Shown([*earlier[-EARLIER:], newest], {kind: answer.pk for kind, answer in chosen.items()})
 

@@ -72,7 +72,7 @@ def ensure_project(
             shown = _create(row, form, client)
         elif row.form_id != form.pk or row.project_id != shown["id"]:
             client.patch(f"/api/projects/{shown['id']}/", _form_fields(form))
-        _ensure_storage(shown["id"], client)
+        attach_storage(shown["id"], client)
         _ensure_view(shown["id"], client)
         _ensure_webhook(shown["id"], client)
         return _save(row, shown=shown, form=form, by=by)
@@ -148,7 +148,7 @@ def _create(row: LabelStudioProject, form: LabelStudioForm, client: Client) -> d
     return project
 
 
-def _ensure_storage(project_id: int, client: Client) -> None:
+def attach_storage(project_id: int, client: Client) -> None:
     """Let Label Studio read the proxies: from the shared folders, or from the bucket with signed addresses."""
     if signs():
         return
@@ -199,23 +199,30 @@ def _ensure_view(project_id: int, client: Client) -> None:
     client.post("/api/dm/views", {"project": project_id, "data": data})
 
 
-def _ensure_webhook(project_id: int, client: Client) -> None:
-    """Ask for hints. Polling is what counts, so a Label Studio that refuses our address is only noted."""
-    url = settings.PUBLIC_URL + WEBHOOK_PATH
-    wanted = {
-        "url": url,
+def webhook_body() -> dict[str, Any]:
+    """The webhook as Label Studio is asked for it, but for the project."""
+    return {
+        "url": settings.PUBLIC_URL + WEBHOOK_PATH,
         "headers": {SECRET_HEADER: webhook_secret()},
         "actions": WEBHOOK_ACTIONS,
         "is_active": True,
+        "send_payload": False,
+        "send_for_all_actions": False,
     }
+
+
+def _ensure_webhook(project_id: int, client: Client) -> None:
+    """Ask for hints. Polling is what counts, so a Label Studio that refuses our address is only noted."""
+    body = webhook_body()
+    url = body["url"]
+    wanted = {name: body[name] for name in ("url", "headers", "actions", "is_active")}
     for hook in client.get("/api/webhooks/", project=project_id):
         if hook["project"] == project_id and hook["url"] == url:
             if any(hook[name] != value for name, value in wanted.items()):
                 client.patch(f"/api/webhooks/{hook['id']}/", wanted)
             return
-    body = wanted | {"project": project_id, "send_payload": False, "send_for_all_actions": False}
     try:
-        client.post("/api/webhooks/", body)
+        client.post("/api/webhooks/", body | {"project": project_id})
     except LabelStudioRefused as refused:
         if refused.http_status not in (400, 403):
             raise

@@ -56,26 +56,38 @@ def rows_of(keys: Iterable[Key]) -> dict[Key, LabelStudioTask]:
 def place(
     *, corpus: Corpus, guideline: Guideline, wanted: Sequence[Wanted], part_size: int
 ) -> dict[Key, LabelStudioTask]:
-    """Make rows, claimed by the caller, and return those it made. A key that has a row already is left out.
+    """Make rows, claimed by the caller, and return those it made, of which only keys, id and project are read.
+
+    A key that has a row already is left out.
 
     The first part with room takes the next task, in the order given; a task never changes its part. One caller at a
     time per corpus.
     """
     Corpus.objects.select_for_update(no_key=True).get(pk=corpus.pk)
-    there = set(rows_of(one.key for one in wanted))
+    cases = LabelStudioTask.objects.filter(case__in={one.case_id for one in wanted})
+    there = set(cases.values_list("case", "assignment"))
     missing = [one for one in wanted if one.key not in there]
     if not missing:
         return {}
     names = ["case", "assignment", "project", *missing[0].fields]
-    rows, left = [], iter(missing)
+    rows, left, projects = [], iter(missing), {}
     for project, room in _rooms(corpus, guideline, part_size):
         taken = list(islice(left, room))
+        projects[project.pk] = project
         rows += [[one.case_id, one.assignment_id, project.pk, *one.fields.values()] for one in taken]
         if len(rows) == len(missing):
             break
-    now = timezone.now()
-    insert_rows(LabelStudioTask, [*names, "sent_at"], [[*row, now.isoformat()] for row in rows])
-    return rows_of(one.key for one in missing)
+    now = timezone.now().isoformat()
+    made = insert_rows(
+        LabelStudioTask, [*names, "sent_at"], [[*row, now] for row in rows],
+        returning=["id", "case", "assignment", "project"],
+    )  # fmt: skip
+    return {
+        (case, assignment): LabelStudioTask(
+            pk=pk, case_id=case, assignment_id=assignment, project=projects[project]
+        )
+        for pk, case, assignment, project in made
+    }
 
 
 def _rooms(corpus: Corpus, guideline: Guideline, part_size: int) -> Iterable[tuple[LabelStudioProject, int]]:

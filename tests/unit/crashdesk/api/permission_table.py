@@ -6,7 +6,10 @@
 from typing import Final
 
 _REVIEWER: Final = "anyone signed-in view review"
-_LEAD: Final = "adjudicate assign manage_members audit_log approve exclude import predict sync select freeze export cancel"
+_LEAD: Final = (
+    "adjudicate assign manage_members audit_log "
+    "approve exclude import predict sync select freeze export cancel"
+)
 
 ROLES: Final = {
     "anonymous": "anyone",
@@ -41,6 +44,9 @@ ENDPOINTS: Final = {
         "GET /api/audits/{pk}",
         "GET /api/audits/{pk}/clips",
         "GET /api/audits/{pk}/diff",
+        "GET /api/auto-approval-policies",
+        "GET /api/auto-approval-policies/{pk}",
+        "GET /api/auto-approval-policies/{pk}/monitor",
         "GET /api/buckets",
         "GET /api/buckets/{pk}",
         "GET /api/buckets/{pk}/objects",
@@ -121,6 +127,13 @@ ENDPOINTS: Final = {
         "POST /api/disputes/{pk}/rule",
     ],
     "assign": [
+        "GET /api/auto-approval-policies/{pk}/decisions",
+        "POST /api/auto-approval-policies",
+        "POST /api/auto-approval-policies/preview",
+        "POST /api/auto-approval-policies/{pk}/certify",
+        "POST /api/auto-approval-policies/{pk}/start",
+        "POST /api/auto-approval-policies/{pk}/stop",
+        "POST /api/auto-approval-policies/{pk}/undo",
         "GET /api/gold-cases",
         "GET /api/gold-cases/{pk}",
         "GET /api/gold-scores",
@@ -201,6 +214,9 @@ ENDPOINTS: Final = {
     ],
     "sync": [
         "POST /api/labelstudio/pull",
+        "POST /api/labelstudio/check",
+        "POST /api/labelstudio/form",
+        "POST /api/labelstudio/provision",
         "POST /api/labelstudio/push",
         "POST /api/labelstudio/reconcile",
     ],
@@ -234,3 +250,17 @@ ENDPOINTS: Final = {
         "POST /api/training-runs/{pk}/cancel",
     ],
 }
+
+SITE: Final = {
+    "GET /api/calibrations",
+    "GET /api/calibrations/{pk}",
+    "GET /api/guidelines",
+    "GET /api/guidelines/{pk}",
+    "GET /api/model-versions",
+    "GET /api/model-versions/{pk}",
+    "POST /api/calibrations",
+    "POST /api/corpora",
+    "POST /api/model-versions/{pk}/promote",
+    "POST /api/table-previews",
+}
+"""What belongs to no corpus: only the role on the site counts, or, for reading, any role at all."""
