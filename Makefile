@@ -10,7 +10,7 @@ DEMO_HOME ?= var/demo
 export PYTHONUNBUFFERED = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-fast test-services check fix schema lock bench bench-engine bench-ingest tiny-model clean-demo clean
+.PHONY: help install demo test test-fast test-services check fix schema lock bench bench-engine bench-ingest bench-sync tiny-model clean-demo clean
 
 help:
 	@echo "make demo [PORT=8000]  start everything, walk the loop on a demo corpus, keep serving"
@@ -20,6 +20,7 @@ help:
 	@echo "make bench             measurements of the engine, see docs/benchmarks.md"
 	@echo "make bench-engine      the engine's ways to six answers beside the plain one [BENCH='--rounds 1']"
 	@echo "make bench-ingest      measurements of imports and lists beside Label Studio [BENCH=--quick]"
+	@echo "make bench-sync        push and pull beside a real Label Studio [BENCH='--cases 1000 --rounds 1']"
 	@echo "make tiny-model        train the tiny model that ships, from its seed (hours on two cores; goes on where it was)"
 	@echo "make clean-demo        remove the demo's data"
 
@@ -95,6 +96,9 @@ bench-engine: $(VENV)/.dev
 
 bench-ingest: $(VENV)/.dev $(LS_VENV)/.installed
 	$(RUN) -m benchmarks ingest $(BENCH)
+
+bench-sync: $(VENV)/.dev $(LS_VENV)/.installed
+	$(RUN) -m benchmarks.sync $(BENCH)
 
 tiny-model: $(VENV)/.dev
 	OMP_NUM_THREADS=1 $(RUN) -m model_assist.training.make_tiny $(TINY)

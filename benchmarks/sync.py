@@ -11,6 +11,7 @@ import argparse
 import json
 import statistics
 import time
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -58,8 +59,6 @@ def fill(number: int, cases: int) -> Any:
     from tests.factories import CRASH
 
     guideline = ensure_guideline(name="six tasks", prompts=DEFAULT_PROMPTS, by=None)
-    from fractions import Fraction
-
     time_map = TimeMap.constant(300, Fraction(30)).encode().hex()
     answers = ", ".join(f"('{kind}', '{json.dumps(said.value)}')" for kind, said in CRASH.items())
     with connection.cursor() as cursor:
@@ -169,7 +168,10 @@ def measure(studio: Studio, desk: Desk, cases: int, rounds: int, changes: int) -
     database = desk.database("bench_sync")
     environment(database, desk)
     print(f"Label Studio {studio.version} on PostgreSQL, gunicorn with 2 workers")
-    code = f"import sys; sys.path.insert(0, {ROOT!r}); from benchmarks.sync import inside; inside({cases}, {rounds}, {changes})"
+    code = (
+        f"import sys; sys.path.insert(0, {ROOT!r}); from benchmarks.sync import inside; "
+        f"inside({cases}, {rounds}, {changes})"
+    )
     for text in database.shell(code):
         print(text)
 
