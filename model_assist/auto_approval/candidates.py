@@ -5,12 +5,13 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any, Final
 
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 
 from annotations.cases.kinds import Kind
 from annotations.cases.models import Answer, ApprovedAnswer, AuthorKind, Case, CaseStatus, Guideline
 from annotations.cases.rules import Said, check
 from annotations.corpora.models import Corpus
+from annotations.gold.models import GoldCase
 from annotations.reviews.models import Assignment, Purpose
 from model_assist.auto_approval.models import Policy
 from model_assist.auto_approval.scoring import Asked, score
@@ -87,13 +88,15 @@ def population(setup: Setup) -> QuerySet[Case]:
         .filter(pk__in=answered.values("case"))
         .exclude(pk__in=known.values("case"))
         .exclude(pk__in=unseen.values("case"))
-        .exclude(pk__in=gold_cases())
+        .exclude(pk__in=gold_cases().values("pk"))
     )
 
 
-def gold_cases() -> QuerySet[Any]:
-    """The ids of cases whose answers are known beforehand, to measure people."""
-    return Assignment.objects.filter(purpose=Purpose.GOLD).values("case")
+def gold_cases() -> QuerySet[Case]:
+    """Cases whose answers are known beforehand, to measure people: marked as such, or given to somebody as such."""
+    marked = GoldCase.objects.filter(unmarked_at__isnull=True).values("case")
+    given = Assignment.objects.filter(purpose=Purpose.GOLD).values("case")
+    return Case.objects.filter(Q(pk__in=marked) | Q(pk__in=given))
 
 
 def load(setup: Setup, cases: Iterable[int]) -> Iterator[Candidate]:

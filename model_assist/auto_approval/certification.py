@@ -9,10 +9,9 @@ the first true hypothesis of the row was rejected, which has at most the probabi
 So that a few unlucky cases among the very surest do not end it all, the row is begun at three places, each with a third
 of delta (the same paper's several starts, by Bonferroni): after a failure it goes on at the next of these.
 
-Nothing is assumed of the scores: badly calibrated ones cost thresholds, not the promise. The cases with known errors must
-be a random draw from all that the promise is about. (Bates, Angelopoulos, Lei, Malik and Jordan, J. ACM
-68 (2021) art. 43, promise the same for losses that only fall as the threshold rises; the share of errors above it need
-not.)
+Nothing is assumed of the scores: badly calibrated ones cost thresholds, not the promise. The cases with known errors
+have to be a random draw from all that the promise is about. (Bates, Angelopoulos, Lei, Malik and Jordan, J. ACM 68
+(2021) art. 43, promise the same for losses that only fall as the threshold rises; a share of errors need not.)
 """
 
 import math

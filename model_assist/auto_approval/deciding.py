@@ -89,7 +89,7 @@ def decide_some(policy: Policy, setup: Setup) -> tuple[str, list[str]]:
     }
     draws, gold = (
         draws_of(cases.values()),
-        set(gold_cases().filter(case__in=ids).values_list("case", flat=True)),
+        set(gold_cases().filter(pk__in=ids).values_list("pk", flat=True)),
     )
     made: list[PolicyDecision] = []
     for candidate in sorted(load(setup, cases), key=lambda one: one.case_id):

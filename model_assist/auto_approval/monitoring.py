@@ -1,13 +1,16 @@
 """Watching a running policy: what the audit has found so far, and stopping it when that, or the model, says so."""
 
 from dataclasses import asdict
+from typing import Any
 
+import numpy as np
 from django.db import transaction
+from django.db.models import Count
 
 from model_assist.auto_approval.judging import judge
 from model_assist.auto_approval.models import AUDITED, Evidence, Policy, PolicyDecision, PolicyState
 from model_assist.auto_approval.services import halt, out_of_date
-from model_assist.auto_approval.watching import BOUND, Start, Verdict, watch
+from model_assist.auto_approval.watching import BOUND, Start, Verdict, series, watch
 
 
 def start_of(policy: Policy) -> Start:
@@ -74,3 +77,25 @@ def _words(policy: Policy, verdict: Verdict) -> str:
         f"after {verdict.seen} audited cases the evidence for an error rate above {policy.max_error:.1%} is "
         f"{verdict.evidence:,.0f}; the alarm rings at {policy.patience:,}"
     )
+
+
+def monitor(policy: Policy) -> dict[str, Any]:
+    """Where the audit of a certified policy stands, and how it came there: see serializers.MonitorSerializer."""
+    found, verdict, start = audited(policy), verdict_of(policy), start_of(policy)
+    kept = [wrong for (wrong, _), counts in zip(found, counted(policy, found), strict=True) if counts]
+    course = series(policy.promise, start, kept)
+    outcomes = dict(policy.decisions.order_by().values_list("outcome").annotate(Count("pk")))
+    return {
+        "audited": len(found),
+        "waiting": policy.decisions.filter(outcome__in=AUDITED, judged_at__isnull=True).count(),
+        "counted": start.cases + len(kept), "wrong": start.wrong + sum(kept), "upper": float(course.upper[-1]),
+        "upper_fixed": float(course.fixed[-1]), "limit": policy.max_error, "alarm": verdict.evidence,
+        "rings_at": float(policy.patience), "outcomes": outcomes,
+        "series": [
+            {
+                "cases": int(cases), "rate": None if np.isnan(rate) else float(rate), "upper": float(upper),
+                "upper_fixed": float(fixed),
+            }
+            for cases, rate, upper, fixed in zip(course.cases, course.rate, course.upper, course.fixed, strict=True)
+        ],
+    }  # fmt: skip

@@ -41,6 +41,7 @@ urlpatterns = [
     path("api/", include("model_assist.calibration.urls")),
     path("api/", include("model_assist.training.urls")),
     path("api/", include("model_assist.selection.urls")),
+    path("api/", include("model_assist.auto_approval.urls")),
     path("api/", include("model_assist.suspects.urls")),
     path("", include("frontend.urls")),
 ]
