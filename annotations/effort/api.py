@@ -67,7 +67,10 @@ class ActivityView(OpenToLabelStudio, APIView):
     authentication_classes = [TicketAuthentication, TokenAuthentication, SessionAuthentication]
     parser_classes = [JSONParser, PlainJSONParser]
 
-    @extend_schema(operation_id="activity", request=ActivitySerializer, responses=ActivityKeptSerializer)
+    @extend_schema(
+        operation_id="activity", request=ActivitySerializer, responses=ActivityKeptSerializer,
+        auth=[{"tokenAuth": []}, {"cookieAuth": []}, {}],
+    )  # fmt: skip
     def post(self, request: Request) -> Response:
         """Keep when somebody did something at a case. By session, API token, or a ticket in the body."""
         given = ActivitySerializer(data=request.data)

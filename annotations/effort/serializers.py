@@ -45,7 +45,7 @@ class EffortQuerySerializer(serializers.Serializer[Any]):
         )  # fmt: skip
 
 
-class EstimateSerializer(serializers.Serializer[Any]):
+class IntervalSerializer(serializers.Serializer[Any]):
     """A number with its 95 % interval."""
 
     value = serializers.FloatField()
@@ -67,7 +67,7 @@ class AnchoringSerializer(serializers.Serializer[Any]):
     kind = serializers.ChoiceField(choices=["", *Kind.values], help_text="empty: all six")
     blind = serializers.FloatField(help_text="agreement with a draft that nobody saw, 0 to 1")
     shown = serializers.FloatField(help_text="agreement with the draft where it was shown, 0 to 1")
-    rise = EstimateSerializer()
+    rise = IntervalSerializer()
 
 
 class ComparisonSerializer(serializers.Serializer[Any]):
@@ -79,7 +79,7 @@ class ComparisonSerializer(serializers.Serializer[Any]):
     blind_reviews = serializers.IntegerField()
     unmeasured_model = serializers.IntegerField()
     unmeasured_blind = serializers.IntegerField()
-    saving = EstimateSerializer(allow_null=True)
+    saving = IntervalSerializer(allow_null=True)
     missing = NeededSerializer(many=True)
     for_half_width = serializers.IntegerField(
         allow_null=True, help_text="blind reviews that an interval of 10 points either way would take"

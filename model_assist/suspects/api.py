@@ -25,7 +25,7 @@ class WitnessSerializer(serializers.Serializer[None]):
     right = serializers.FloatField(help_text="how likely it is right; of a model as calibrated")
 
 
-class EvidenceSerializer(serializers.Serializer[None]):
+class SuspectEvidenceSerializer(serializers.Serializer[None]):
     model = WitnessSerializer(allow_null=True)
     people = WitnessSerializer(many=True)
     duplicates = WitnessSerializer(many=True)
@@ -33,7 +33,7 @@ class EvidenceSerializer(serializers.Serializer[None]):
 
 class SuspectSerializer(serializers.ModelSerializer[Suspect]):
     corpus = serializers.IntegerField(source="case.corpus_id")
-    evidence = EvidenceSerializer()
+    evidence = SuspectEvidenceSerializer()
     decided_by = serializers.CharField(source="decided_by.username", allow_null=True, default=None)
 
     class Meta:
@@ -45,7 +45,7 @@ class SuspectSerializer(serializers.ModelSerializer[Suspect]):
         read_only_fields = fields
 
 
-class SearchSerializer(serializers.Serializer[None]):
+class SuspectSearchSerializer(serializers.Serializer[None]):
     corpus = serializers.IntegerField(min_value=1, max_value=2**63 - 1)
 
 
@@ -78,11 +78,11 @@ class SuspectViewSet(viewsets.ReadOnlyModelViewSet[Suspect]):
             return rows
         return narrow(rows, cast(User, self.request.user), "case__corpus", action=Action.APPROVE)
 
-    @extend_schema(request=SearchSerializer, responses={202: JobSerializer})
+    @extend_schema(request=SuspectSearchSerializer, responses={202: JobSerializer})
     @action(detail=False, methods=["post"])
     def search(self, request: Request) -> Response:
         """Look through all labels of a corpus; the job tells how far it is."""
-        given = SearchSerializer(data=request.data)
+        given = SuspectSearchSerializer(data=request.data)
         given.is_valid(raise_exception=True)
         person = cast(User, request.user)
         corpora = narrow(Corpus.objects.all(), person, "pk")
