@@ -1,5 +1,6 @@
 """What every page shares: who may see it, and what its frame needs."""
 
+from functools import partial
 from typing import Any, TypeVar
 
 from django.conf import settings
@@ -7,7 +8,9 @@ from django.core.exceptions import PermissionDenied
 from django.db.models import Model, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, render
+from django.utils.functional import SimpleLazyObject
 
+from annotations.comments.reading import unread
 from crashdesk.accounts.models import User
 from crashdesk.accounts.permissions import Action
 from crashdesk.accounts.scope import narrow, standing
@@ -50,6 +53,7 @@ def page(
         "allowed_on_site": allowed_on_site(user),
         "allowed_somewhere": allowed(user),
         "labelstudio_url": settings.LABELSTUDIO_PUBLIC_URL,
+        "unread": SimpleLazyObject(partial(unread, user)),
     }
     return render(request, template, shared | context)
 

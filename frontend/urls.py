@@ -18,6 +18,7 @@ from frontend import (
     runs_views,
     suspects_views,
     views,
+    work_views,
 )
 from frontend.api import LoopView
 
@@ -30,8 +31,12 @@ urlpatterns = [
     ),
     path("logout", opening.Leave.as_view(), name="logout"),
     path("", views.home, name="home"),
+    path("work", work_views.work_page, name="work"),
+    path("inbox", work_views.inbox_page, name="inbox"),
+    path("board", work_views.board_page, name="board"),
     path("cases", views.case_list, name="cases"),
     path("cases/<int:pk>", views.case_page, name="case"),
+    path("cases/<int:pk>/comments", work_views.comments_part, name="case-comments"),
     path("corpora", corpora_views.corpus_list, name="corpora"),
     path("corpora/<int:pk>", corpora_views.corpus_page, name="corpus"),
     path("corpora/<int:pk>/videos", corpora_views.video_list, name="corpus-videos"),

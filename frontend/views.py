@@ -7,6 +7,7 @@ from django.views.decorators.http import require_safe
 
 from annotations.cases.models import Case, CaseStatus, in_review_order
 from annotations.cases.workflow import TRANSITIONS
+from annotations.comments.services import mark_case_read
 from annotations.corpora.access import open_to
 from annotations.corpora.sources import sources
 from annotations.labelstudio.push import deep_link
@@ -18,6 +19,7 @@ from frontend.loop import loop
 from frontend.pages import check, keyset, opened, page
 from frontend.queue import REVIEW, Filters, counted, narrowed, neighbours, rows
 from frontend.timeline import timeline
+from frontend.work import comments_panel
 
 PAGE_SIZE = 24
 SHOWN_HISTORY = 200
@@ -97,5 +99,7 @@ def case_page(request: HttpRequest, pk: int) -> HttpResponse:
         "around": neighbours(case, filters, user),
         "query": filters.encoded(),
         "page": "cases",
+        **comments_panel(case, user),
     }
+    mark_case_read(person=user, case=case)
     return page(request, "frontend/case.html", context, corpus_id=case.corpus_id)

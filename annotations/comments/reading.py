@@ -48,5 +48,7 @@ def inbox(person: User) -> QuerySet[Notice]:
 
 
 def unread(person: User) -> int:
-    """How many lines of the inbox were not read."""
+    """How many lines of the inbox were not read. Asked on every page: one quick query where there are none."""
+    if not Notice.objects.filter(person=person, read_at__isnull=True).exists():
+        return 0
     return inbox(person).filter(read_at__isnull=True).count()

@@ -31,6 +31,16 @@ def get(mapping: dict[str, object], key: str) -> object:
     return mapping.get(key, "")
 
 
+CASE_WORDS = {
+    "created": "created the case",
+    "assigned": "assigned it",
+    "taken": "took it",
+    "handed back": "handed it back to its annotator",
+    "released": "released it",
+    "reservation expired": "let a reservation expire",
+}
+
+
 @register.filter
 def history_words(verb: str) -> str:
     """An audit verb about the case itself: 'case.in_review' -> 'set it to in review'; others as they are."""
@@ -38,4 +48,4 @@ def history_words(verb: str) -> str:
     what = what.replace("_", " ")
     if subject != "case":
         return f"{subject.replace('_', ' ')} {what}"
-    return "created the case" if what == "created" else f"moved it to {what}"
+    return CASE_WORDS.get(what, f"moved it to {what}")

@@ -171,12 +171,13 @@ def test_a_return_needs_a_reason_and_shows_it(watching: Page, case: Case) -> Non
     assert case.status == CaseStatus.SUBMITTED
     watching.get_by_label("What has to change").fill("   ")
     button.click()
-    expect(watching.locator("form[data-post$=return] [role=alert]")).to_contain_text(
-        "reason: This field may not be blank."
+    expect(watching.locator("form[data-post$=return-with-comment] [role=alert]")).to_contain_text(
+        "text: This field may not be blank."
     )
     watching.get_by_label("What has to change").fill("The span starts too late")
     button.click()
     expect(watching.get_by_text("Returned: The span starts too late")).to_be_visible()
+    expect(watching.locator(".said-text")).to_have_text("The span starts too late")
 
 
 def test_a_clip_that_cannot_be_loaded_is_named(case: Case, sign_in: SignIn, lead: User, page: Page) -> None:

@@ -20,6 +20,7 @@ function play(screen, lanes, timeline, rate) {
   const second = Math.max(1, Math.round(rate.num / rate.den));
 
   const changed = (/** @type {number} */ frame) => {
+    lanes.dataset.nowUs = String(timeline.frame_us[frame] ?? 0);
     time.textContent = `${seconds(timeline.frame_us[frame] ?? 0)} s`;
     text.textContent = `frame ${frame + 1} of ${timeline.frames}`;
     point(lanes, timeline, frame);
@@ -52,9 +53,12 @@ function play(screen, lanes, timeline, rate) {
   for (const button of /** @type {NodeListOf<HTMLElement>} */ (document.querySelectorAll("[data-step]"))) {
     button.addEventListener("click", () => player.step(Number(button.dataset.step)));
   }
-  for (const button of /** @type {NodeListOf<HTMLElement>} */ (document.querySelectorAll("[data-seek-us]"))) {
-    button.addEventListener("click", () => player.seek(frameAt(timeline.frame_us, Number(button.dataset.seekUs))));
-  }
+  document.addEventListener("click", (event) => {
+    const button = event.target instanceof Element ? event.target.closest("[data-seek-us]") : null;
+    if (!(button instanceof HTMLElement)) return;
+    player.seek(frameAt(timeline.frame_us, Number(button.dataset.seekUs)));
+    screen.scrollIntoView({ block: "nearest" });
+  });
   scrub(lanes, timeline, (frame) => player.seek(frame));
   changed(0);
   player.settle();

@@ -151,7 +151,7 @@ def test_the_list_says_how_far_each_run_is(
         corpus=run.corpus, guideline=run.guideline, by=lead, filters={"answers": "has"}, again=True
     )
     client.force_login(lead)
-    with django_assert_max_num_queries(6):
+    with django_assert_max_num_queries(7):
         text = " ".join(client.get("/runs").content.decode().split())
     assert "1 of 3" in text
     assert f'href="/runs/{run.pk}?state=failed">1</a>' in text

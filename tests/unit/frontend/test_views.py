@@ -121,7 +121,7 @@ def test_deciding_shows_to_those_who_may(
 ) -> None:
     case = factories.make_case(CaseStatus.SUBMITTED)
     address = f"/cases/{case.pk}"
-    for name in ("approve", "return", "exclude"):
+    for name in ("approve", "return-with-comment", "exclude"):
         assert f'data-post="/api{address}/{name}"' in page(client, reviewer, address)
         assert f'data-post="/api{address}/{name}"' not in page(client, annotator, address)
         assert f'data-post="/api{address}/{name}"' not in page(client, engineer, address)
