@@ -155,11 +155,11 @@ def main() -> None:
     promise = Promise(limit=0.1, confidence=0.95, certify_at=0.5)
     plain = Promise(limit=0.1, confidence=0.95)
     print(
-        "calibration | certify_at | certified | mean coverage | broken | trusting broken | anywhere broken (1000 each)"
+        "calibration | certify_at | certified | mean coverage | broken | trusting broken | anywhere broken (500 each)"
     )
     for name in CALIBRATIONS:
         for asked in (plain, promise):
-            made = promises(name, asked, corpora=1000)
+            made = promises(name, asked, corpora=500)
             policy = made["policy"]
             print(
                 f"{name} | {asked.certify_at:g} | {policy.certified} | {policy.coverage:.0%} | {policy.broken} | "
