@@ -69,7 +69,7 @@ class ActivityView(OpenToLabelStudio, APIView):
 
     @extend_schema(
         operation_id="activity", request=ActivitySerializer, responses=ActivityKeptSerializer,
-        auth=[{"tokenAuth": []}, {"cookieAuth": []}, {}],
+        auth=cast(Any, [{"tokenAuth": []}, {"cookieAuth": []}, {}]),
     )  # fmt: skip
     def post(self, request: Request) -> Response:
         """Keep when somebody did something at a case. By session, API token, or a ticket in the body."""
