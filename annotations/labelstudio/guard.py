@@ -178,9 +178,10 @@ def _is_plain(path: str) -> bool:
 def _by_token(asked: Asked) -> Verdict:
     """A script. Members have no tokens, because nobody lets them read or make one; only the owner's is left.
 
-    A token and a session together are refused: Label Studio falls back to the session where the token is void.
+    A token and somebody's session together are refused: Label Studio falls back to the session where the token is
+    void. It gives a session of nobody to whoever comes by token, and scripts bring that back.
     """
-    if asked.cookies.get("sessionid"):
+    if read_session(asked.cookies.get("sessionid", "")) is not None:
         return Verdict(403, "A token or a session, not both.")
     kind, _, token = asked.authorization.partition(" ")
     token = asked.api_key or token

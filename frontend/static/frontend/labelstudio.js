@@ -12,7 +12,7 @@
 
   const bar = document.createElement("nav");
   bar.setAttribute("aria-label", "CrashDesk");
-  bar.style.cssText = "position:fixed;z-index:900;left:50%;transform:translateX(-50%);top:6px;display:flex;gap:8px;font:14px/1.4 system-ui,sans-serif";
+  bar.style.cssText = "position:fixed;z-index:2147483000;right:392px;top:6px;display:flex;gap:8px;font:14px/1.4 system-ui,sans-serif";
   const look = "padding:4px 10px;border:1px solid #1d5f6b;border-radius:6px;background:#fff;color:#1d5f6b;text-decoration:none;cursor:pointer;font:inherit";
 
   const back = document.createElement("a");

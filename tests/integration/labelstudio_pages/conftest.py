@@ -1,7 +1,6 @@
 """A real Label Studio behind its guard, CrashDesk as pytest-django's live server, and a real browser for both."""
 
 import os
-import shutil
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -189,9 +188,6 @@ def window(
 
 
 @pytest.fixture(scope="session")
-def pictures() -> Path:
-    """Where pictures are kept when they are not for the documentation."""
-    folder = Path(os.environ.get("PYTEST_PICTURES") or "/tmp") / "crashdesk-labelstudio-pages"
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
-    return folder
+def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where pictures are kept when they are not for the documentation; pytest keeps those of its last three runs."""
+    return tmp_path_factory.mktemp("labelstudio-pages")

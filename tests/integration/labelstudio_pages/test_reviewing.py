@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 from playwright.sync_api import FloatRect, Page, expect
+from pytest_django import Settings
+from pytest_django.live_server_helper import LiveServer
 
 from annotations.cases.kinds import Kind
 from annotations.cases.models import Answer, AuthorKind, Case, CaseStatus
@@ -16,10 +18,11 @@ from annotations.labelstudio.client import Client
 from annotations.labelstudio.models import LabelStudioProject, LabelStudioTask
 from annotations.labelstudio.pull import pull_project
 from annotations.labelstudio.push import push_cases
-from annotations.reviews.models import Assignment, AssignmentState, Purpose, Review
+from annotations.reviews.models import Assignment, AssignmentState, Purpose, Review, ReviewOutcome
 from crashdesk.accounts.models import Role
+from crashdesk.demo.reviewer import LabelStudioReviewer
 from tests.factories import make_case, make_video
-from tests.integration.labelstudio_pages.conftest import Window, make_person
+from tests.integration.labelstudio_pages.conftest import PASSWORD, Window, make_person
 from tests.signing_made import make_assignment
 
 pytestmark = [
@@ -229,7 +232,7 @@ def test_leaving_crashdesk_is_leaving_label_studio(
     page.goto(deep_link)
     assert "/login?next=" in page.url
     page.get_by_label("User name").fill("eve")
-    page.get_by_label("Password").fill("correct horse battery")
+    page.get_by_label("Password").fill(PASSWORD)
     page.get_by_role("button", name="Sign in").click()
     page.locator(SUBMIT).wait_for()
     assert page.url.split("&")[0] == deep_link.split("&")[0]
@@ -250,3 +253,43 @@ def test_an_admin_may_do_all_in_label_studio_and_is_who_they_are(
         mine.call("PATCH", f"/api/projects/{project.project_id}/", {"description": project.title})["status"]
         == 200
     )
+
+
+def test_a_case_can_be_skipped_from_its_deep_link(
+    case: Case, project: LabelStudioProject, client: Client, window: Callable[[], Window], pictures: Path
+) -> None:
+    mine = window()
+    mine.sign_in(make_person("fay"))
+    page = open_case(mine, case)
+    page.on("dialog", lambda dialog: dialog.accept())
+    mine.keep_picture("bar", pictures)
+    with page.expect_response(lambda r: r.request.method == "POST" and "/annotations" in r.url) as answered:
+        page.get_by_role("button", name="Skip this case").click()
+    assert answered.value.status == 201
+    page.wait_for_url("**/work*")
+    report = pull_project(project, client=client)
+    assert (report.skipped, report.submitted, report.refused) == (1, 0, [])
+    assert Review.objects.get(case=case).outcome == ReviewOutcome.SKIPPED
+
+
+def test_the_demos_reviewer_comes_through_crashdesk(
+    case: Case, project: LabelStudioProject, client: Client, live_server: LiveServer, settings: Settings
+) -> None:
+    gil = make_person("gil")
+    reviewer = LabelStudioReviewer(
+        settings.LABELSTUDIO_PUBLIC_URL,
+        settings.LABELSTUDIO_TOKEN,
+        desk=live_server.url,
+        username="gil",
+        password=PASSWORD,
+    )
+    task = own_task(case).task_id
+    assert task is not None
+    assert task in {one["id"] for one in reviewer.tasks(project.linked_id)}
+    regions, prediction, _ = reviewer.draft(task)
+    annotation = reviewer.submit(task, regions, prediction)
+    assert pull_project(project, client=client).submitted == 1
+    reviewer.update(annotation, regions[:-1])
+    assert Review.objects.get(case=case).reviewer == gil
+    reviewer.delete(annotation)
+    assert pull_project(project, client=client).withdrawn == 1
