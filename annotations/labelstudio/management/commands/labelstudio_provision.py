@@ -22,11 +22,11 @@ class Command(BaseCommand):
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
-        named = options["corpus"]
-        found = Corpus.objects.filter(name=named) | Corpus.objects.filter(
-            pk=named if named.isdigit() else None
-        )
-        corpus = found.order_by("pk").first()
+        named: str = options["corpus"]
+        corpora = Corpus.objects.order_by("pk")
+        corpus = corpora.filter(name=named).first()
+        if corpus is None and named.isdecimal():
+            corpus = corpora.filter(pk=int(named)).first()
         if corpus is None:
             raise CommandError(f"There is no corpus {named!r}.")
         guideline = None
