@@ -18,6 +18,7 @@ from frontend import (
     review_plan_views,
     runs_views,
     suspects_views,
+    sync_views,
     views,
     work_views,
 )
@@ -46,6 +47,7 @@ urlpatterns = [
     path("corpora/<int:pk>/import", imports_views.import_form, name="corpus-import"),
     path("corpora/<int:pk>/import/mapping", imports_views.mapping_form, name="corpus-import-mapping"),
     path("corpora/<int:pk>/import/trial", imports_views.mapping_trial, name="corpus-import-trial"),
+    path("corpora/<int:pk>/label-studio", sync_views.sync_page, name="corpus-labelstudio"),
     path("corpora/<int:pk>/members", members_views.member_list, name="corpus-members"),
     path("audit-log", audit_log_views.event_list, name="audit-log"),
     path("corpora/<int:pk>/audit", audit_views.audit_page, name="corpus-audit"),
