@@ -1,12 +1,12 @@
 """What the page about Label Studio shows of a corpus's projects."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from dataclasses import dataclass
 
 from annotations.corpora.models import Corpus
 from annotations.labelstudio.comparing import RECONCILE
 from annotations.labelstudio.discrepancies import Discrepancy, Kind, last_report
-from annotations.labelstudio.models import LabelStudioProject
+from annotations.labelstudio.models import LabelStudioProject, LabelStudioTask
 from crashdesk.jobs.models import Job, JobState
 
 SHOWN_AT_MOST = 50
@@ -43,7 +43,8 @@ def projects(corpus: Corpus) -> list[Shown]:
     """Every project of the corpus, the newest guideline first."""
     rows = LabelStudioProject.objects.filter(corpus=corpus).select_related("guideline")
     rows = rows.order_by("-guideline", "part")
-    counts = dict(rows.with_task_counts().values_list("pk", "task_count"))
+    linked = LabelStudioTask.objects.filter(project__corpus=corpus, task_id__isnull=False)
+    counts = Counter(linked.values_list("project_id", flat=True))
     return [_shown(row, counts[row.pk]) for row in rows]
 
 
