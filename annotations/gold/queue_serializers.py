@@ -92,9 +92,7 @@ class AssignSerializer(serializers.Serializer[None]):
     """Which cases: `cases`, or those that wait and match `from_source` and `q`, the first `limit` in review order."""
 
     corpus = OpenCorpusField(action=Action.ASSIGN)
-    purpose = serializers.ChoiceField(
-        choices=[(one.value, one.label) for one in GIVEN_PURPOSES], default=Purpose.ANNOTATE.value
-    )
+    purpose = serializers.ChoiceField(choices=Purpose.choices, default=Purpose.ANNOTATE.value)
     cases = _Ids(required=False, allow_null=True, default=None, min_length=1, max_length=AT_ONCE)
     from_source = serializers.CharField(max_length=100, allow_blank=True, default="", help_text="of the clip")
     q = serializers.CharField(
@@ -119,6 +117,12 @@ class AssignSerializer(serializers.Serializer[None]):
         min_value=1, max_value=LONGEST_MINUTES, required=False, allow_null=True, default=None,
         help_text="how long each is reserved; null: until it is done or released",
     )  # fmt: skip
+
+    def validate_purpose(self, purpose: str) -> str:
+        """Gold cases come by themselves."""
+        if purpose not in GIVEN_PURPOSES:
+            raise serializers.ValidationError("nobody is given gold cases by hand")
+        return purpose
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         """Named people for what is given by hand; in turn and by skill only passes are given."""

@@ -51,42 +51,38 @@ def in_the_way(*, case: Case, person: User, purpose: Purpose) -> Problem | None:
         return Problem("wrong_status", f"Case {case.pk} is {case.status}: nobody is needed for {purpose}.")
     if purpose == Purpose.DOUBLE and not draw_of(case).double:
         return Problem("not_double", f"Case {case.pk} is not among those that two people answer.")
-    return _own(case, person, purpose) or _slot(case, person, purpose)
+    asked = list(Assignment.objects.filter(case=case, state__in=HELD).select_related("person"))
+    reviews = list(counting_reviews().filter(case=case).select_related("reviewer"))
+    return _own(case, person, purpose, asked, reviews) or _slot(case, person, purpose, asked, reviews)
 
 
-def _own(case: Case, person: User, purpose: Purpose) -> Problem | None:
+def _own(
+    case: Case, person: User, purpose: Purpose, asked: list[Assignment], reviews: list[Review]
+) -> Problem | None:
     """The person's other part in this case, where that forbids this one."""
-    reviews = counting_reviews().filter(case=case, reviewer=person)
-    asked = Assignment.objects.filter(case=case, person=person, state__in=HELD)
+    parts = {one.purpose for one in asked if one.person_id == person.pk}
+    said = {review.purpose for review in reviews if review.reviewer_id == person.pk}
     if purpose in PASSES:
-        (other,) = PASSES - {purpose}
-        if reviews.filter(purpose=other).exists() or asked.filter(purpose=other).exists():
+        if (PASSES - {purpose}) & (parts | said):
             return Problem("both_passes", f"{person.username} has the other pass over case {case.pk}.")
-    elif reviews.exists() or asked.filter(purpose__in=PASSES).exists():
+    elif said or PASSES & parts:
         return Problem("own_case", f"{person.username} has answered case {case.pk}; another person must.")
     return None
 
 
-def _slot(case: Case, person: User, purpose: Purpose) -> Problem | None:
+def _slot(
+    case: Case, person: User, purpose: Purpose, asked: list[Assignment], reviews: list[Review]
+) -> Problem | None:
     """Somebody has or had this pass already. A returned case is to be answered again."""
-    holders = Assignment.objects.filter(case=case, state=AssignmentState.OPEN)
-    if purpose != Purpose.GOLD:
-        held = holders.filter(purpose=purpose).select_related("person").first()
-        if held is not None:
-            return _taken(held)
-    mine = holders.filter(person=person).first()
-    if mine is not None:
-        return _taken(mine)
-    if purpose in PASSES and case.status != CaseStatus.RETURNED:
-        done = counting_reviews().filter(purpose=purpose, case=case).select_related("reviewer").first()
-        if done is not None:
-            return Problem("pass_done", f"Case {case.pk}: {done.reviewer.username} has made this pass.")
+    held = [one for one in asked if one.state == AssignmentState.OPEN]
+    for one in held:
+        if one.person_id == person.pk or (one.purpose == purpose and purpose != Purpose.GOLD):
+            return Problem(
+                "already_assigned",
+                f"Case {case.pk} is with {one.person.username} to {one.get_purpose_display()}.",
+                fields={"assignment": one.pk, "person": one.person_id},
+            )
+    done = [review for review in reviews if review.purpose == purpose]
+    if purpose in PASSES and case.status != CaseStatus.RETURNED and done:
+        return Problem("pass_done", f"Case {case.pk}: {done[0].reviewer.username} has made this pass.")
     return None
-
-
-def _taken(held: Assignment) -> Problem:
-    return Problem(
-        "already_assigned",
-        f"Case {held.case_id} is with {held.person.username} to {held.get_purpose_display()}.",
-        fields={"assignment": held.pk, "person": held.person_id},
-    )
