@@ -152,14 +152,17 @@ class BulkReleaseView(APIView):
         asked, by = _given(BulkReleaseSerializer, request), who(request)
         rows = narrow(Assignment.objects.all(), by, "case__corpus", action=Action.ASSIGN)
         found = rows.filter(pk__in=asked["ids"]).select_related("case", "person").order_by("id")
-        released, left = 0, []
+        gone: Any = error_body("not_found", "There is no such assignment.")
+        missing = sorted(set(asked["ids"]) - {one.pk for one in found})
+        left = [{"assignment": pk, "case": None, "error": gone["error"]} for pk in missing]
+        released = 0
         with transaction.atomic():
             for one in found:
                 try:
                     release(assignment=one, by=by, reason=asked["reason"])
                 except Problem as problem:
                     told: Any = error_body(problem.code, problem.message, problem.fields)
-                    left.append({"case": one.case_id, "error": told["error"]})
+                    left.append({"assignment": one.pk, "case": one.case_id, "error": told["error"]})
                 else:
                     released += 1
         return Response(ReleasedSerializer({"released": released, "left": left}).data)

@@ -135,11 +135,6 @@ class AssignSerializer(serializers.Serializer[None]):
         return attrs
 
 
-class LeftSerializer(serializers.Serializer[None]):
-    case = serializers.IntegerField()
-    error = serializers.DictField()
-
-
 class SharedSerializer(serializers.Serializer[Shared]):
     given = AssignmentSerializer(many=True)
     left = serializers.SerializerMethodField(help_text="cases that nobody was given, each with its reason")
@@ -151,9 +146,15 @@ class SharedSerializer(serializers.Serializer[Shared]):
         ]
 
 
+class KeptSerializer(serializers.Serializer[None]):
+    assignment = serializers.IntegerField()
+    case = serializers.IntegerField(allow_null=True, help_text="null where there is no such assignment")
+    error = serializers.DictField()
+
+
 class ReleasedSerializer(serializers.Serializer[dict[str, Any]]):
     released = serializers.IntegerField()
-    left = LeftSerializer(many=True, help_text="assignments (as `case`) that were closed already")
+    left = KeptSerializer(many=True, help_text="those that are not there, or were closed already")
 
 
 class CorpusOnlySerializer(serializers.Serializer[None]):

@@ -260,6 +260,7 @@ SITE: Final = {
     "GET /api/model-versions/{pk}",
     "POST /api/calibrations",
     "POST /api/corpora",
+    "POST /api/labelstudio/check",
     "POST /api/model-versions/{pk}/promote",
     "POST /api/table-previews",
 }
