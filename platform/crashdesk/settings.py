@@ -287,6 +287,9 @@ SPECTACULAR_SETTINGS = {
         "DisputeStateEnum": "annotations.reviews.models.DisputeState",
         "AnswerStateEnum": "annotations.cases.kinds.AnswerState",
         "KindEnum": "annotations.cases.kinds.Kind",
+        "OutcomeEnum": "annotations.reviews.models.ReviewOutcome",
+        "PolicyEvidenceEnum": "model_assist.auto_approval.models.Evidence",
+        "PolicyOutcomeEnum": "model_assist.auto_approval.models.Outcome",
     },
 }
 
