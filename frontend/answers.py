@@ -8,9 +8,11 @@ from annotations.cases.kinds import TEXT_KINDS, AnswerState, Kind
 from annotations.cases.models import Answer, ApprovedAnswer, Case
 from annotations.cases.rules import RuleFinding, check
 from annotations.cases.services import drafts, said_by
+from annotations.cases.sight import CLEAR, Veil
 from annotations.reviews.decisions import findings_of
-from annotations.reviews.models import Review
+from annotations.reviews.models import Review, ReviewOutcome
 from annotations.reviews.services import latest_submitted
+from crashdesk.accounts.models import User
 from frontend import times
 
 LABELS = {
@@ -124,12 +126,8 @@ def _rows(
     draft: Mapping[str, Answer],
     human: Mapping[str, Answer],
     approvals: Mapping[str, ApprovedAnswer],
+    said: Mapping[str, list[Cell]],
 ) -> list[KindRow]:
-    said: dict[str, list[Cell]] = {kind: [] for kind in Kind.values}
-    for answer in Answer.objects.filter(case=case).select_related("author").order_by("-id"):
-        shown = cell(answer)
-        if shown is not None:
-            said[answer.kind].append(shown)
     questions = dict(case.guideline.prompts.values_list("kind", "text"))
     rows = []
     for kind in Kind:
@@ -149,6 +147,17 @@ def _rows(
     return rows
 
 
+def _said(case: Case, person: User | None, veil: Veil) -> dict[str, list[Cell]]:
+    """By kind, every answer that the person may see, newest first."""
+    said: dict[str, list[Cell]] = {kind: [] for kind in Kind.values}
+    answers = Answer.objects.filter(case=case).select_related("author").order_by("-id")
+    for answer in veil.answers(answers, person):
+        shown = cell(answer)
+        if shown is not None:
+            said[answer.kind].append(shown)
+    return said
+
+
 def _findings(
     review: Review | None,
     draft: Mapping[str, Answer],
@@ -162,17 +171,23 @@ def _findings(
     return (check(said_by(draft.values()), duration_us=duration_us) if draft else []), "drafts"
 
 
-def answers_of(case: Case, *, duration_us: int | None) -> Answers:
+def answers_of(
+    case: Case, *, duration_us: int | None, person: User | None = None, veil: Veil = CLEAR
+) -> Answers:
     """Everything the page says about the answers of a case. Rules are checked on the approved answers, else on the
-    person's, else on the drafts. `duration_us` None: the clip's length is unknown."""
-    review = latest_submitted(case)
-    draft = drafts(case)
+    person's, else on the drafts. `duration_us` None: the clip's length is unknown. `veil`: what of it `person` sees."""
+    own = Review.objects.filter(case=case, reviewer=person, outcome=ReviewOutcome.SUBMITTED).order_by(
+        "submitted_at"
+    )
+    review = latest_submitted(case) if veil.others else own.last()
+    draft = drafts(case) if veil.drafts else {}
     human = {a.kind: a for a in review.answers.select_related("author").order_by("id")} if review else {}
     pointers = ApprovedAnswer.objects.filter(case=case).select_related("answer__author", "approved_by")
+    pointers = pointers if veil.others else pointers.none()
     approvals = {pointer.kind: pointer for pointer in pointers}
     approved = {kind: pointer.answer for kind, pointer in approvals.items()}
     findings, checked = _findings(review, draft, approved, duration_us)
     return Answers(
-        rows=_rows(case, draft, human, approvals), review=review, findings=findings, checked=checked, drafts=draft,
-        human=human, approved=approved,
+        rows=_rows(case, draft, human, approvals, _said(case, person, veil)), review=review, findings=findings,
+        checked=checked, drafts=draft, human=human, approved=approved,
     )  # fmt: skip

@@ -14,7 +14,8 @@ from annotations.corpora.models import MediaState, Video
 from annotations.datasets.models import DatasetVersion, Export
 from annotations.labelstudio.models import LabelStudioTask
 from crashdesk.accounts.models import User
-from crashdesk.accounts.scope import narrow
+from crashdesk.accounts.permissions import Action
+from crashdesk.accounts.scope import narrow, reach
 from crashdesk.audit.opening import open_events
 from crashdesk.jobs.models import Job, JobState
 from crashdesk.jobs.opening import open_jobs
@@ -280,6 +281,7 @@ def failures(visible: QuerySet[Job]) -> list[JobRow]:
     return [_job(job) for job in failed[:SHOWN_FAILURES]]
 
 
+MEASURING = ["goldcase", "goldscore", "pause", "reviewplan"]
 SUBJECTS = {model._meta.model_name: str(model._meta.verbose_name) for model in apps.get_models()}
 
 
@@ -291,8 +293,16 @@ def _happened(verb: str, subject_type: str) -> str:
 
 
 def events(user: User) -> list[EventRow]:
-    """The latest rows of the audit log that the person may see."""
-    rows = open_events(user).order_by("-id")[:SHOWN_EVENTS]
+    """The latest rows of the audit log that the person may see.
+
+    Who assigns no work sees nothing of how people are measured, nor of what became of their own cases: a gold case
+    would be told by what does not happen to it.
+    """
+    found, leads = open_events(user), reach(user, Action.ASSIGN).inside("corpus_id")
+    if leads:
+        hidden = Q(subject_type__in=MEASURING) | Q(actor=user.username, subject_type__in=["case", "review"])
+        found = found.filter(leads | ~hidden)
+    rows = found.order_by("-id")[:SHOWN_EVENTS]
     return [
         {
             "id": row.pk, "at": row.at.isoformat(), "actor": row.actor, "verb": _happened(row.verb, row.subject_type),

@@ -18,6 +18,7 @@ from annotations.cases.models import (
     case_has_said,
     in_review_order,
 )
+from annotations.cases.sight import shown_with, sight_of
 from annotations.corpora.search import video_has_words
 from crashdesk.accounts.models import User
 from crashdesk.accounts.scope import narrow
@@ -64,7 +65,7 @@ def narrowed(filters: Filters, user: User) -> QuerySet[Case]:
     if filters.corpus:
         cases = cases.filter(corpus_id=int(filters.corpus))
     if filters.status:
-        cases = cases.filter(status__in=IN_REVIEW if filters.status == REVIEW else [filters.status])
+        cases = cases.filter(shown_with(user, IN_REVIEW if filters.status == REVIEW else [filters.status]))
     if filters.source:
         cases = cases.filter(video__source=filters.source)
     if filters.q:
@@ -110,17 +111,19 @@ class CaseRow:
     confidence: float | None
 
 
-def rows(cases: list[Case]) -> list[CaseRow]:
-    """What the list says about these cases, in two more queries however many they are."""
-    ids = [case.pk for case in cases]
+def rows(cases: list[Case], user: User) -> list[CaseRow]:
+    """What the list says to the person about these cases, in a few more queries however many they are."""
+    sight, ids = sight_of(user), [case.pk for case in cases]
+    masked = set(sight.masked()).intersection(ids)
+    cases = [sight.of(case).over(case) if case.pk in masked else case for case in cases]
     newest: dict[tuple[int, str], Mapping[str, Any]] = {}
     told = Answer.objects.filter(case_id__in=ids, author_kind=AuthorKind.MODEL).order_by("id")
     for answer in told.values("case_id", "kind", "value", "confidence"):
         newest[answer["case_id"], answer["kind"]] = answer
     approved = dict(
-        ApprovedAnswer.objects.filter(case_id__in=ids, kind=Kind.CRASH_RECOGNITION).values_list(
-            "case_id", "answer__value"
-        )
+        ApprovedAnswer.objects.filter(case_id__in=ids, kind=Kind.CRASH_RECOGNITION)
+        .exclude(case_id__in=masked)
+        .values_list("case_id", "answer__value")
     )
     return [_row(case, newest, approved) for case in cases]
 

@@ -1,11 +1,14 @@
 """The pages. Reading only: every change goes through the API."""
 
+from itertools import islice
+
 from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse
 from django.views.decorators.csrf import ensure_csrf_cookie
 from django.views.decorators.http import require_safe
 
 from annotations.cases.models import Case, CaseStatus, in_review_order
+from annotations.cases.sight import sight_of
 from annotations.cases.workflow import TRANSITIONS
 from annotations.comments.services import mark_case_read
 from annotations.corpora.access import open_to
@@ -54,7 +57,7 @@ def case_list(request: HttpRequest) -> HttpResponse:
     whole = Case.objects.annotate(rank=in_review_order()).select_related("video__media", "corpus")
     shown = keyset(cases, request, PAGE_SIZE, whole=whole)
     context = {
-        "rows": rows(shown.rows),
+        "rows": rows(shown.rows, user),
         "shown": shown,
         "count": counted(cases),
         "filters": filters,
@@ -77,7 +80,9 @@ def case_page(request: HttpRequest, pk: int) -> HttpResponse:
     case = opened(request, Case.objects.select_related("video__media", "corpus", "guideline"), pk)
     filters = Filters.read(request.GET)
     media = case.video.media
-    answers = answers_of(case, duration_us=media.duration_us if media else None)
+    veil = sight_of(user).of(case)
+    case = veil.over(case)
+    answers = answers_of(case, duration_us=media.duration_us if media else None, person=user, veil=veil)
     lane = timeline(media, drafts=answers.drafts, human=answers.human, approved=answers.approved)
     moves = TRANSITIONS[CaseStatus(case.status)]
     context = {
@@ -87,14 +92,14 @@ def case_page(request: HttpRequest, pk: int) -> HttpResponse:
         "timeline": lane,
         "playable": lane["fps"] is not None,
         "can": {
-            "approve": CaseStatus.APPROVED in moves,
+            "approve": case.status == CaseStatus.SUBMITTED and not veil.status,
             "return": CaseStatus.RETURNED in moves,
             "exclude": CaseStatus.EXCLUDED in moves,
             "reopen": case.status == CaseStatus.EXCLUDED,
             "predict": lane["fps"] is not None and case.status not in (CaseStatus.NEW, CaseStatus.EXCLUDED),
         },
         "labelstudio_task": deep_link(case),
-        "history": history(case)[:SHOWN_HISTORY],
+        "history": list(islice(veil.events(history(case), user), SHOWN_HISTORY)),
         "clip_findings": case.video.findings.all(),
         "around": neighbours(case, filters, user),
         "query": filters.encoded(),

@@ -19,6 +19,7 @@ from annotations.cases.models import (
 )
 from annotations.cases.reexamine import examine_again
 from annotations.cases.serializers import CaseSerializer, CaseStateSerializer, GuidelineSerializer
+from annotations.cases.sight import shown_with
 from annotations.corpora.models import Video
 from annotations.corpora.search import video_has_words
 from crashdesk.accounts.permissions import Action
@@ -35,7 +36,7 @@ class GuidelineViewSet(viewsets.ReadOnlyModelViewSet[Guideline]):
 
 
 class CaseFilter(django_filters.FilterSet):  # type: ignore[misc]
-    status = django_filters.MultipleChoiceFilter(choices=CaseStatus.choices, distinct=False)
+    status = django_filters.MultipleChoiceFilter(choices=CaseStatus.choices, method="with_status")
     source = django_filters.CharFilter(field_name="video__source")
     recording = django_filters.CharFilter(field_name="video__recording")
     search = django_filters.CharFilter(
@@ -58,6 +59,9 @@ class CaseFilter(django_filters.FilterSet):  # type: ignore[misc]
             "search",
             "ordering",
         ]
+
+    def with_status(self, cases: QuerySet[Case], name: str, value: list[str]) -> QuerySet[Case]:
+        return cases.filter(shown_with(who(self.request), value)) if value else cases
 
     def with_words(self, cases: QuerySet[Case], name: str, value: str) -> QuerySet[Case]:
         return cases.filter(video_has_words(value, field="video_id"))

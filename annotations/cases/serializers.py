@@ -1,6 +1,7 @@
 """How guidelines and cases look to the API."""
 
 from collections.abc import Iterable
+from itertools import islice
 from typing import Any, cast
 
 from rest_framework import serializers
@@ -8,8 +9,10 @@ from rest_framework import serializers
 from annotations.cases.models import Answer, ApprovedAnswer, AuthorKind, Case, Guideline, Prompt
 from annotations.cases.rules import RuleFinding, check
 from annotations.cases.services import drafts, said_by
+from annotations.cases.sight import CLEAR, Sight, sight_of
 from annotations.corpora.models import Video
 from annotations.corpora.serializers import MediaSerializer, VideoFindingSerializer, proxy_url, thumbnail_url
+from crashdesk.accounts.models import User
 from crashdesk.audit.models import AuditEvent
 from crashdesk.audit.services import history
 
@@ -55,6 +58,24 @@ class CaseSerializer(serializers.ModelSerializer[Case]):
             "returned_reason", "review_rank", "created_at",
         ]  # fmt: skip
         read_only_fields = fields
+
+    def to_representation(self, case: Case) -> dict[str, Any]:
+        """Whoever must not know how the case stands is shown something else (annotations.cases.sight)."""
+        sight = self._sight()
+        if sight is not None and case.pk in sight.masked():
+            case = sight.of(case).over(case)
+        shown: dict[str, Any] = super().to_representation(case)
+        return shown
+
+    def _sight(self) -> Sight | None:
+        """The view of whoever asks, made once for a whole list."""
+        request = self.context.get("request")
+        if request is None or not isinstance(request.user, User):
+            return None
+        context = cast(dict[str, Any], self.context)
+        held: Sight = context.setdefault("sight", None) or sight_of(request.user)
+        context["sight"] = held
+        return held
 
 
 class CaseVideoDetailSerializer(CaseVideoSerializer):
@@ -125,6 +146,23 @@ class CaseStateSerializer(CaseSerializer):
         ]  # fmt: skip
         read_only_fields = fields
 
+    def to_representation(self, case: Case) -> dict[str, Any]:
+        sight = self._sight()
+        veil = self._veil = CLEAR if sight is None else sight.of(case)
+        data = super().to_representation(case)
+        if sight is None or not veil.hides_answers:
+            return data
+        answers = veil.answers(case.answers.all(), sight.person)
+        ids = {answer.pk for answer in answers}
+        data["answers"] = [answer for answer in data["answers"] if answer["id"] in ids]
+        data["drafts"] = {kind: pk for kind, pk in data["drafts"].items() if pk in ids}
+        own = {answer.kind: answer.pk for answer in answers if answer.author_kind == AuthorKind.PERSON}
+        data["current"] = data["drafts"] | own
+        data["findings"] = []
+        if not veil.others:
+            data["approved"] = []
+        return data
+
     def get_drafts(self, case: Case) -> dict[str, int]:
         return {kind: answer.pk for kind, answer in drafts(case).items()}
 
@@ -137,15 +175,20 @@ class CaseStateSerializer(CaseSerializer):
         return list(RuleFindingSerializer(cast(Any, findings), many=True).data)
 
     def get_history(self, case: Case) -> list[dict[str, Any]]:
-        return list(AuditEventSerializer(history(case)[:SHOWN_EVENTS], many=True).data)
+        sight = self._sight()
+        events = history(case)[: 2 * SHOWN_EVENTS]
+        told = events if sight is None else self._veil.events(events, sight.person)
+        return list(AuditEventSerializer(cast(Any, list(islice(told, SHOWN_EVENTS))), many=True).data)
 
 
 def _current(case: Case) -> dict[str, Answer]:
     """What counts for each kind as things stand."""
     answers: Iterable[Answer] = case.answers.all()
     by_id = {answer.pk: answer for answer in answers}
+    measured = set(Answer.objects.filter(case=case, reviews__purpose="gold").values_list("pk", flat=True))
+    people = [one for one in answers if one.author_kind == AuthorKind.PERSON and one.pk not in measured]
     return {
         **drafts(case),
-        **{answer.kind: answer for answer in answers if answer.author_kind == AuthorKind.PERSON},
+        **{answer.kind: answer for answer in people},
         **{approved.kind: by_id[approved.answer_id] for approved in case.approved.all()},
     }

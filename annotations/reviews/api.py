@@ -2,6 +2,7 @@
 
 from typing import Any, cast
 
+from django.db.models import Q, QuerySet
 from django.shortcuts import get_object_or_404
 from drf_spectacular.utils import extend_schema, extend_schema_field
 from rest_framework import serializers, viewsets
@@ -9,16 +10,18 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from annotations.cases.models import Case
+from annotations.cases.models import Case, CaseStatus
+from annotations.cases.sight import sight_of
 from annotations.reviews import decisions
 from annotations.reviews.models import Review
 from crashdesk.accounts.models import User
 from crashdesk.accounts.permissions import Action
-from crashdesk.accounts.scope import narrow
+from crashdesk.accounts.scope import narrow, reach
 from crashdesk.api.errors import error_body
 from crashdesk.api.narrowed import OpenRows, who
 
 BULK_LIMIT = 500
+BEFORE_SUBMISSION = (CaseStatus.READY, CaseStatus.PREDICTED, CaseStatus.IN_REVIEW, CaseStatus.RETURNED)
 
 
 class ReasonSerializer(serializers.Serializer[None]):
@@ -88,6 +91,24 @@ class ReviewDetailSerializer(ReviewSerializer):
         return [decisions.finding_data(finding) for finding in decisions.findings_of(review)]
 
 
+def seen_by(person: User) -> Q:
+    """Of reviews: one's own, and where one approves or exports those of others, unless one must not know of them.
+
+    Nobody but a lead sees other people's reviews of a case for two before it is submitted, nor of a case that is masked
+    (annotations.cases.sight).
+    """
+    blind = Q(case__draw__isnull=False, case__draw__double=True, case__status__in=BEFORE_SUBMISSION)
+    hidden = blind | Q(case__in=list(sight_of(person).masked()))
+    own, leads = Q(reviewer=person), reach(person, Action.ASSIGN).inside("case__corpus")
+    approving, exporting = (
+        reach(person, action).inside("case__corpus") for action in (Action.APPROVE, Action.EXPORT)
+    )
+    others = approving | exporting if approving and exporting else Q()
+    if leads:
+        others &= leads | ~hidden
+    return own | others if others else others  # an empty condition is everything
+
+
 class ReviewViewSet(OpenRows, viewsets.ReadOnlyModelViewSet[Review]):
     queryset = Review.objects.select_related("reviewer", "case__video__media").prefetch_related("answers")
     corpus_path = "case__corpus"
@@ -99,6 +120,12 @@ class ReviewViewSet(OpenRows, viewsets.ReadOnlyModelViewSet[Review]):
         "outcome": ["exact"],
         "submitted_at": ["gte", "lt"],
     }
+
+    def get_queryset(self) -> QuerySet[Review]:
+        rows: QuerySet[Review] = super().get_queryset()
+        if getattr(self, "swagger_fake_view", False):
+            return rows
+        return rows.filter(seen_by(who(self.request)))
 
     def get_serializer_class(self) -> type[ReviewSerializer]:
         return ReviewDetailSerializer if self.action == "retrieve" else ReviewSerializer

@@ -92,7 +92,7 @@ def test_the_list_of_cases_costs_the_same_however_long(
     for _ in range(25):
         make_case(guideline=guideline)
     api = client(annotator)
-    with django_assert_max_num_queries(6):
+    with django_assert_max_num_queries(8):
         rows = api.get("/api/cases").json()["results"]
     assert len(rows) == 25
     assert rows[0]["video"]["duration_us"] == 5_000_000
@@ -104,7 +104,7 @@ def test_a_case_tells_everything(annotator: User, django_assert_max_num_queries:
         add_drafts(case, {**CRASH, Kind.CRASH_RECOGNITION: Said("unparsable", None)}, model_version=version)
     VideoFinding.objects.create(video=case.video, code="too_small", severity="info", message="m")
     api = client(annotator)
-    with django_assert_max_num_queries(13):
+    with django_assert_max_num_queries(18):
         body = api.get(f"/api/cases/{case.pk}").json()
     assert body["status"] == "approved"
     assert len(body["answers"]) == case.answers.count()

@@ -65,10 +65,10 @@ def test_bulk_approval_wants_a_list_of_ids(reviewer: User, ids: Any) -> None:
     assert as_user(reviewer).post("/api/cases/approve", {"ids": ids}).status_code == 400
 
 
-def test_reviews_are_listed_filtered_and_shown_with_their_findings(annotator: User) -> None:
+def test_reviews_are_listed_filtered_and_shown_with_their_findings(reviewer: User) -> None:
     case = make_case(CaseStatus.SUBMITTED)
     make_case(CaseStatus.SUBMITTED)
-    client = as_user(annotator)
+    client = as_user(reviewer)
     assert client.get("/api/reviews").json()["count"] == 2
     listed = client.get(f"/api/reviews?case={case.pk}&outcome=submitted").json()["results"]
     assert [review["case"] for review in listed] == [case.pk]
