@@ -80,6 +80,17 @@ def inside(cases: int, rounds: int, changes: int) -> None:
 
     lines: list[str] = []
     studio = client()
+    waited: list[float] = []
+    real = studio.call
+
+    def timed(*given: Any, **options: Any) -> Any:
+        began = time.perf_counter()
+        try:
+            return real(*given, **options)
+        finally:
+            waited.append(time.perf_counter() - began)
+
+    studio.call = timed  # type: ignore[method-assign]
 
     def pushed(number: int, size: int) -> tuple[Any, float]:
         corpus, guideline = fill(number, size)
@@ -123,6 +134,7 @@ def inside(cases: int, rounds: int, changes: int) -> None:
             task = studio.get(f"/api/tasks/{row.task_id}/")
             body = {"result": task["predictions"][0]["result"], "lead_time": 9.0}
             studio.post(f"/api/tasks/{row.task_id}/annotations", body)
+        waited.clear()
         began = time.perf_counter()
         found = sum(pull_project(project, client=studio).submitted for project in projects)
         seconds = time.perf_counter() - began
@@ -149,10 +161,14 @@ def inside(cases: int, rounds: int, changes: int) -> None:
     )
     few, _ = pushed(99, cases // 10)
     for name, corpus, size in (("few", few, cases // 10), ("many", corpora[-1], cases)):
-        times = [polled(corpus) for _ in range(3)]
+        times, asked = [], []
+        for _ in range(3):
+            times.append(polled(corpus))
+            asked.append(sum(waited))
         lines.append(
             f"pull after {changes} changes among {size:,} cases ({name}): {statistics.median(times):.2f} s "
-            f"(median of 3, {min(times):.2f} to {max(times):.2f}); goal: at most 1 s"
+            f"(median of 3, {min(times):.2f} to {max(times):.2f}), of which Label Studio took "
+            f"{statistics.median(asked):.2f} s for {len(waited)} requests; goal: at most 1 s"
         )
     print(json.dumps(lines))
 

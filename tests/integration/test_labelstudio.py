@@ -2,110 +2,48 @@
 
 import copy
 import os
-import subprocess
 import threading
-import time
-from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
-from pathlib import Path
 from typing import Any
 
 import pytest
 import requests
+from django.utils import timezone
 from pytest_django import Settings
 
 from annotations.cases.kinds import Kind
 from annotations.cases.models import Answer, AuthorKind, Case, CaseStatus
 from annotations.cases.workflow import move
+from annotations.labelstudio import rows
+from annotations.labelstudio.check import State, check_server
 from annotations.labelstudio.client import Client, LabelStudioRefused, Reply
+from annotations.labelstudio.client import client as configured_client
 from annotations.labelstudio.conversion import from_regions
-from annotations.labelstudio.models import LabelStudioProject, LabelStudioTask
+from annotations.labelstudio.forms import change_form
+from annotations.labelstudio.models import LabelStudioProject, LabelStudioTask, LabelStudioToken
 from annotations.labelstudio.provision import SECRET_HEADER, ensure_project, webhook_secret
 from annotations.labelstudio.pull import PullReport, pull_project
-from annotations.labelstudio.push import deep_link, find_tasks, proxy_map, push_cases
+from annotations.labelstudio.push import deep_link, find_tasks, proxy_map, push_assignment, push_cases
+from annotations.labelstudio.refreshing import remove_doubles
 from annotations.labelstudio.tasks import poll
 from annotations.reviews.decisions import approve, return_case
-from annotations.reviews.models import Review, ReviewOutcome
+from annotations.reviews.models import Assignment, Purpose, Review, ReviewOutcome, Way
 from crashdesk.accounts.models import Role, User
-from crashdesk.embedded.config import LABELSTUDIO_EMAIL, embedded_labelstudio_url, secrets
-from crashdesk.embedded.labelstudio import LabelStudio, LabelStudioError
-from crashdesk.embedded.testing import services
+from crashdesk.embedded.config import LABELSTUDIO_EMAIL, secrets
+from crashdesk.embedded.labelstudio import LabelStudio
 from tests.factories import (
     NO_CRASH,
     add_drafts,
     make_case,
-    make_corpus,
-    make_guideline,
     make_user,
     make_video,
 )
 
 pytestmark = [pytest.mark.services, pytest.mark.slow, pytest.mark.django_db]
 
-START_SECONDS = 180
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LabelStudio]:
-    """An empty Label Studio on its own PostgreSQL, for all tests of this module."""
-    with services(tmp_path_factory.mktemp("home")) as running:
-        studio = LabelStudio(running.config)
-        try:
-            studio.require_installed()
-        except LabelStudioError as missing:
-            pytest.skip(str(missing))
-        studio.prepare()
-        studio.config.logs.mkdir(exist_ok=True)
-        log = studio.config.logs / "labelstudio.log"
-        with log.open("wb") as output:
-            subprocess.run(studio.init_argv, env=studio.init_env, check=True, stdout=output, stderr=output)
-            process = subprocess.Popen(studio.argv, env=studio.env, stdout=output, stderr=output)
-            try:
-                _wait_until_ready(studio, process, log)
-                yield studio
-            finally:
-                process.terminate()
-                process.wait(timeout=30)
-
-
-def _wait_until_ready(studio: LabelStudio, process: subprocess.Popen[bytes], log: Path) -> None:
-    deadline = time.monotonic() + START_SECONDS
-    while not studio.is_ready():
-        if process.poll() is not None or time.monotonic() > deadline:
-            pytest.fail(f"Label Studio did not start: {log.read_text(errors='replace')[-1500:]}")
-        time.sleep(0.2)
-
-
-@pytest.fixture
-def client(server: LabelStudio, settings: Settings) -> Client:
-    """CrashDesk configured for this server and its media folder."""
-    settings.LABELSTUDIO_URL = settings.LABELSTUDIO_PUBLIC_URL = embedded_labelstudio_url(server.config)
-    settings.LABELSTUDIO_TOKEN = secrets(server.config.home).labelstudio_token
-    settings.LABELSTUDIO_EMAIL = LABELSTUDIO_EMAIL
-    settings.STORAGE_LOCATION = str(server.config.media)
-    return Client(settings.LABELSTUDIO_URL, settings.LABELSTUDIO_TOKEN)
-
-
-@pytest.fixture
-def project(client: Client) -> LabelStudioProject:
-    # Names are new in each test: the database is rolled back, Label Studio is not.
-    corpus = make_corpus(f"Ring road {time.monotonic_ns() % 10**9}")
-    guideline = make_guideline()
-    for pk in _left_overs(client):
-        client.delete(f"/api/projects/{pk}/")
-    return ensure_project(corpus=corpus, guideline=guideline, by=None, client=client)
-
 
 def _left_overs(client: Client) -> list[int]:
     return [project["id"] for project in client.get("/api/projects")["results"]]
-
-
-@pytest.fixture
-def cases(project: LabelStudioProject, client: Client) -> list[Case]:
-    """Six cases on show, drafted as crashes."""
-    made = [predicted(project) for _ in range(6)]
-    assert push_cases(project, client=client, by=None).pushed == 6
-    return made
 
 
 def predicted(project: LabelStudioProject, **fields: Any) -> Case:
@@ -114,7 +52,7 @@ def predicted(project: LabelStudioProject, **fields: Any) -> Case:
 
 
 def task_id(case: Case) -> int:
-    pk = LabelStudioTask.objects.get(case=case).task_id
+    pk = LabelStudioTask.objects.get(case=case, assignment=None).task_id
     assert pk is not None
     return pk
 
@@ -399,3 +337,136 @@ def test_what_comes_back_reads_as_what_went_out(
     reading = from_regions(shown(client, cases[0]), drafts={}, frames=proxy_map(row, media))
     assert reading.unread == []
     assert reading.said[Kind.CRASH_LOCALIZATION].value == {"start_us": 2_000_000, "end_us": 3_500_000}
+
+
+def test_a_corpus_over_several_projects(
+    project: LabelStudioProject, client: Client, settings: Settings
+) -> None:
+    settings.LABELSTUDIO_PART_SIZE = 2
+    made = [predicted(project) for _ in range(5)]
+    assert push_cases(project, client=client, by=None).pushed == 5
+    parts = list(LabelStudioProject.objects.order_by("part"))
+    assert [part.part for part in parts] == [1, 2, 3]
+    shown = {
+        part.part: sorted(
+            task["data"]["case_id"]
+            for page in client.tasks(part.linked_id, fields="task_only")
+            for task in page
+        )
+        for part in parts
+    }
+    ids = [case.pk for case in made]
+    assert shown == {1: ids[:2], 2: ids[2:4], 3: ids[4:]}
+    assert push_cases(project, client=client, by=None).pushed == 0
+
+
+def test_a_reworded_form_is_shown_and_finished_work_still_reads(
+    project: LabelStudioProject, client: Client, cases: list[Case]
+) -> None:
+    pk = submit(client, cases[0], shown(client, cases[0]))
+    pulled(project, client)
+    change_form(
+        corpus=project.corpus, guideline=project.guideline, by=None,
+        wording={"crash": "Unfall", "yes": "Ja", "no": "Nein"}, suggestions={"cause": ["Speeding."]},
+    )  # fmt: skip
+    assert push_cases(project, client=client, by=None).migrated == 5
+    config = client.get(f"/api/projects/{project.project_id}/")["label_config"]
+    assert '<Choice value="Ja" alias="Yes"' in config
+    assert client.get(f"/api/annotations/{pk}/")["result"]
+    submit(client, cases[1], shown(client, cases[1]))  # drafts of before fit the new form
+    more = predicted(project)
+    assert push_cases(project, client=client, by=None).pushed == 1  # and new ones are accepted by the server
+    result = shown(client, more)
+    region(result, "segments", "Crash")["timelinelabels"] = [
+        "Unfall"
+    ]  # as an editor without aliases would say it
+    submit(client, more, result)
+    report = pulled(project, client, full=True)
+    assert (report.submitted, report.refused) == (2, [])
+    assert person_answers() == {}
+
+
+def test_many_pushes_at_once_and_a_dead_one_make_each_task_once(
+    project: LabelStudioProject, client: Client
+) -> None:
+    made = [predicted(project) for _ in range(4)]
+    doubled = {
+        "external_id": f"case-{made[0].pk}",
+        "case_id": made[0].pk,
+        "video": "x",
+        "fps": 30,
+        "name": "x",
+    }
+    doubled["note"] = ""
+    late = Late(client.url, client._token)
+    late.task = {"data": doubled}
+    with pytest.raises(KeyboardInterrupt):
+        push_cases(
+            project, client=late, by=None
+        )  # killed, but Label Studio makes one of its tasks all the same
+    LabelStudioTask.objects.update(sent_at=timezone.now() - rows.QUIET)
+    report = push_cases(project, client=client, by=None)
+    assert (report.pushed, report.adopted) == (4, 1)
+    tasks = [task for page in client.tasks(project.linked_id, fields="task_only") for task in page]
+    assert sorted(task["data"]["external_id"] for task in tasks) == [f"case-{case.pk}" for case in made]
+    client.post(f"/api/projects/{project.project_id}/import", [{"data": doubled}])  # a copy that arrives late
+    assert remove_doubles(LabelStudioTask.objects.all(), client) == 1
+    assert client.get(f"/api/projects/{project.project_id}/")["task_number"] == 4
+
+
+class Late(Client):
+    """Dies instead of the import, of which Label Studio still carries out a part."""
+
+    task: dict[str, Any]
+
+    def call(self, method: str, path: str, **options: Any) -> Reply:
+        if path.endswith("/import"):
+            super().call(method, path, body=[self.task])
+            raise KeyboardInterrupt
+        return super().call(method, path, **options)
+
+
+def test_a_gold_pass_has_its_own_task(project: LabelStudioProject, client: Client, cases: list[Case]) -> None:
+    assignment = Assignment.objects.create(
+        case=cases[0], person=make_user(Role.ANNOTATOR), purpose=Purpose.GOLD, way=Way.MANUAL
+    )
+    row = push_assignment(assignment, by=None, client=client)
+    task = client.get(f"/api/tasks/{row.task_id}/")
+    assert task["data"]["external_id"] == f"case-{cases[0].pk}-pass-{assignment.pk}"
+    assert [made["model_version"] for made in task["predictions"]] == ["tiny"]
+    assert row.task_id != task_id(cases[0])
+
+
+def test_the_check_finds_this_server_in_order(
+    server: LabelStudio, client: Client, cases: list[Case], settings: Settings
+) -> None:
+    media = cases[-1].video.media
+    assert media is not None
+    proxy = server.config.media / media.proxy_name
+    proxy.parent.mkdir(parents=True, exist_ok=True)
+    proxy.write_bytes(b"0123456789")
+    before = _left_overs(client)
+    findings = {finding.code: finding for finding in check_server(client)}
+    assert {code: finding.state.value for code, finding in findings.items()} == dict.fromkeys(
+        findings, "ok"
+    ), findings
+    assert len(findings) == 8
+    assert _left_overs(client) == before
+    settings.LABELSTUDIO_MEDIA = "signed"  # nobody listens there
+    settings.PUBLIC_URL = "http://127.0.0.1:9"
+    assert {one.code: one for one in check_server(client)}["media"].state == State.ERROR
+
+
+def test_legacy_tokens_may_be_switched_off(server: LabelStudio, client: Client, settings: Settings) -> None:
+    settings.LABELSTUDIO_PASSWORD = secrets(server.config.home).labelstudio_password
+    client.post("/api/jwt/settings", {"legacy_api_tokens_enabled": False})
+    try:
+        with pytest.raises(LabelStudioRefused, match="refuses CrashDesk's token"):
+            client.get("/api/projects")
+        assert configured_client().get("/api/projects")["count"] >= 0
+        assert LabelStudioToken.objects.get().email == LABELSTUDIO_EMAIL
+        findings = {finding.code: finding for finding in check_server(configured_client())}
+        assert (findings["token"].state, findings["legacy_tokens"].state) == (State.OK, State.WARNING)
+    finally:
+        configured_client().post("/api/jwt/settings", {"legacy_api_tokens_enabled": True})
+    assert client.get("/api/projects")["count"] >= 0
