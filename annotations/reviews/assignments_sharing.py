@@ -14,6 +14,7 @@ from annotations.corpora.models import Access, Corpus
 from annotations.reviews.assignments import assign, release
 from annotations.reviews.assignments_pool import waiting
 from annotations.reviews.assignments_rules import PASSES
+from annotations.reviews.draws import draws_of
 from annotations.reviews.models import Assignment, AssignmentState, Purpose, Way
 from annotations.reviews.plans import current_plan
 from crashdesk.accounts.models import Membership, Role, User
@@ -81,6 +82,7 @@ def assign_many(
     shared = Shared()
     for case in cases:
         require(by, Action.ASSIGN, case.corpus_id)
+    draws_of(cases)
     for case in cases:
         try:
             shared.given.append(
@@ -121,7 +123,9 @@ def share_out(
     load = loads(choice)
     after = _last_in_turn(corpus) if way == Way.ROUND_ROBIN else 0
     shared = Shared()
-    for case, purpose in _due(corpus, cases, room=sum(max(0, most - held) for held in load.values())):
+    due = list(_due(corpus, cases, room=sum(max(0, most - held) for held in load.values())))
+    draws_of(case for case, _ in due)  # at once rather than one by one
+    for case, purpose in due:
         free = [person for person in choice if load[person.pk] < most]
         if not free:
             break
