@@ -113,7 +113,7 @@ def submit(page: Page) -> None:
     with page.expect_response(lambda r: r.request.method == "POST" and "/annotations" in r.url) as answered:
         page.locator(SUBMIT).click()
     assert answered.value.status == 201
-    expect(page.get_by_text("Annotation saved successfully")).to_be_visible()
+    expect(page.get_by_text("Annotation saved successfully").first).to_be_visible()
 
 
 def test_a_reviewer_corrects_a_draft(
