@@ -36,7 +36,11 @@ class Studio:
             if method == "GET":
                 return 200, "form", {"Set-Cookie": "csrftoken=abc; Path=/"}
             right = b"password=a-Long-enough-1" in body and b"csrfmiddlewaretoken=abc" in body
-            return (302, "", {"Location": "/", "Set-Cookie": "sessionid=in; Path=/"}) if right else (200, "form", {})
+            return (
+                (302, "", {"Location": "/", "Set-Cookie": "sessionid=in; Path=/"})
+                if right
+                else (200, "form", {})
+            )
         if path == "/api/token/refresh/":
             if json.loads(body)["refresh"] not in self.personal:
                 return 401, {"detail": "Token is blacklisted"}, {}
