@@ -36,8 +36,12 @@ HELD: Final = (AssignmentState.OPEN, AssignmentState.DONE)
 
 
 def counting_reviews() -> QuerySet[Review]:
-    """Submitted reviews that can decide about their case, as annotations.reviews.passes counts them."""
-    return Review.objects.filter(outcome=ReviewOutcome.SUBMITTED).exclude(purpose=Purpose.GOLD)
+    """Submitted reviews by which somebody answered or looked over their case: no gold ones, no adjudicator's decision.
+
+    An adjudicator may decide again after a return, and what they decided goes back to those who answered.
+    """
+    submitted = Review.objects.filter(outcome=ReviewOutcome.SUBMITTED)
+    return submitted.exclude(purpose__in=[Purpose.GOLD, Purpose.ADJUDICATE])
 
 
 def in_the_way(*, case: Case, person: User, purpose: Purpose) -> Problem | None:

@@ -10,6 +10,7 @@ from annotations.reviews.assignments import release, take_next
 from annotations.reviews.decisions import return_case
 from annotations.reviews.disputes import live_dispute
 from annotations.reviews.models import (
+    Assignment,
     AssignmentState,
     Choice,
     Dispute,
@@ -227,6 +228,8 @@ def test_a_case_returned_after_a_decision_is_weighed_again(reviewer: User, lead:
     dispute = decided(reviewer)
     case = adjudication.approve_decided(dispute=dispute, by=reviewer)
     return_case(case=case, reason="the span begins too late", by=lead)
+    handed = Assignment.objects.get(case=case, state=AssignmentState.OPEN)
+    assert handed.person in {dispute.first.reviewer, dispute.second.reviewer}
     second = both_passes(case)
     assert second is not None
     answer(case, second[1].reviewer, LATE, revision="3")
