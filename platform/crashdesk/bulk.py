@@ -87,7 +87,7 @@ def insert_found(
     )
     with connection.cursor() as cursor:
         cursor.execute(statement, [*(_value(field, same or {}) for field in rest), *parameters])
-        return cursor.rowcount
+        return int(cursor.rowcount)
 
 
 class AnyOf(Func):
