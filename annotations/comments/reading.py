@@ -3,10 +3,11 @@
 from django.db.models import Exists, OuterRef, Q, QuerySet
 
 from annotations.cases.models import Case
+from annotations.cases.sight import sight_of
 from annotations.comments.models import Comment, Notice
 from annotations.corpora.access import narrow, open_to
 from annotations.reviews.assignments_rules import HELD, PASSES, WORKABLE, counting_reviews
-from annotations.reviews.models import Assignment, AssignmentState, Purpose
+from annotations.reviews.models import Assignment, Purpose
 from crashdesk.accounts.models import User
 from crashdesk.accounts.permissions import Action
 
@@ -16,7 +17,7 @@ def visible_to(person: User) -> QuerySet[Comment]:
 
     Until both passes of a case that two people answer are in, neither reads what the other writes about it, nor does
     anybody else who might still take the second; whoever assigns cases there reads all. Nobody reads others' comments
-    on a case while it is given to them as a gold case.
+    on a case that is gold to them, or may yet be.
     """
     comments = narrow(Comment.objects.all(), person, "case__corpus")
     leads = open_to(person, Action.ASSIGN).values("pk")
@@ -26,11 +27,9 @@ def visible_to(person: User) -> QuerySet[Comment]:
     answered = counting_reviews().filter(case=OuterRef("case"), reviewer=OuterRef("author"))
     open_statuses = list(WORKABLE[Purpose.DOUBLE])
     blind = Q(case__draw__double=True, case__status__in=open_statuses) & ~Q(case__corpus__in=leads)
-    gold = Assignment.objects.filter(
-        case=OuterRef("case"), person=person, purpose=Purpose.GOLD, state=AssignmentState.OPEN
-    )
     passed = Q(Exists(asked)) | Q(Exists(answered))
-    return comments.filter(Q(author=person) | ~(blind & passed) & ~Q(Exists(gold)))
+    gold = Q(case__in=list(sight_of(person).masked()))
+    return comments.filter(Q(author=person) | ~(blind & passed) & ~gold)
 
 
 def comments_of(case: Case, person: User) -> QuerySet[Comment]:

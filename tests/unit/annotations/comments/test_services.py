@@ -7,7 +7,7 @@ from annotations.cases.models import Case, CaseStatus
 from annotations.comments import services
 from annotations.comments.models import Comment, Why
 from annotations.comments.reading import comments_of, inbox, unread, visible_to
-from annotations.reviews.assignments import draw_of
+from annotations.gold.services import mark
 from annotations.reviews.models import Assignment, Purpose, Way
 from crashdesk.accounts.models import Membership, Role, User
 from crashdesk.api.errors import Problem
@@ -154,13 +154,15 @@ def test_two_people_who_answer_blind_do_not_read_each_other(lead: User) -> None:
 
 
 def test_a_gold_case_is_answered_without_what_others_said(lead: User) -> None:
-    (case,), (ann, bob) = drafted(planned_corpus()), people(2)
-    draw_of(case)
-    said = services.comment_on(case=case, text="The truck, at 2 s.", by=lead)
+    (ann, bob), case = people(2), make_case(CaseStatus.APPROVED)
+    services.comment_on(case=case, text=f"@{ann.username} The truck, at 2 s.", by=lead)
+    assert unread(ann) == 1
+    mark(case=case, by=lead)
+    assert list(comments_of(case, ann)) == list(comments_of(case, bob)) == []
+    assert (unread(ann), comments_of(case, lead).count()) == (0, 1)
     given(case, ann, Purpose.GOLD, way=Way.TAKEN)
     mine = services.comment_on(case=case, text="Hard one.", by=ann)
     assert list(comments_of(case, ann)) == [mine]
-    assert list(comments_of(case, bob)) == [said, mine]
 
 
 def test_returning_with_a_comment_tells_the_annotator_and_gives_them_the_case(

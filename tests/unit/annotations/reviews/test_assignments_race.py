@@ -49,8 +49,8 @@ def made(assignment: Assignment) -> None:
     """The person submits, in as few statements as can be, and the case goes on waiting for another pass."""
     now = timezone.now()
     Review.objects.create(
-        case=assignment.case, reviewer=assignment.person, assignment=assignment, origin=f"race:{assignment.pk}",
-        outcome=ReviewOutcome.SUBMITTED, submitted_at=now,
+        case=assignment.case, reviewer=assignment.person, assignment=assignment, purpose=assignment.purpose,
+        origin=f"race:{assignment.pk}", outcome=ReviewOutcome.SUBMITTED, submitted_at=now,
     )  # fmt: skip
     assignments.close(assignment, at=now)
 
