@@ -1,8 +1,7 @@
 """The page about effort."""
 
 from django.contrib.auth.decorators import login_required
-from django.core.exceptions import PermissionDenied
-from django.http import HttpRequest, HttpResponse, QueryDict
+from django.http import HttpRequest, HttpResponse
 from django.views.decorators.http import require_safe
 
 from annotations.cases.models import Guideline
@@ -10,8 +9,8 @@ from annotations.corpora.access import open_to
 from annotations.effort.report import report
 from annotations.effort.serializers import EffortQuerySerializer
 from crashdesk.accounts.permissions import Action
-from crashdesk.api.errors import Problem
 from frontend import effort
+from frontend.narrowing import narrowing
 from frontend.pages import check, page
 
 FILTERS = ("corpus", "guideline", "person", "source", "from", "to", "period")
@@ -23,19 +22,8 @@ SHOWN_CHOICES = 500
 def effort_page(request: HttpRequest) -> HttpResponse:
     """The report on effort for what the address narrows it to; a filter that makes no sense is told, and not used."""
     user = check(request, Action.EXPORT)
-    given = {name: value for name in FILTERS if (value := request.GET.get(name, "").strip())}
-    query = EffortQuerySerializer(data=given, context={"by": user})
-    try:
-        refused = {} if query.is_valid() else dict(query.errors)
-    except Problem as problem:  # a corpus that the person may look into, and not export
-        raise PermissionDenied(problem.message) from problem
-    if refused:
-        given = {name: value for name, value in given.items() if name not in refused}
-        query = EffortQuerySerializer(data=given, context={"by": user})
-        query.is_valid(raise_exception=True)
+    narrowed, query = narrowing(request, FILTERS, EffortQuerySerializer, by=user)
     made = report(query.asked, period=query.validated_data["period"])
-    encoded = QueryDict(mutable=True)
-    encoded.update(given)
     context = {
         "report": made,
         "comparison": made.comparison,
@@ -48,9 +36,9 @@ def effort_page(request: HttpRequest) -> HttpResponse:
         "plot": effort.over_time(made.periods),
         "changes": effort.changes_rows(made.kinds),
         "cases": effort.case_rows(made.longest),
-        "given": given,
-        "query": encoded.urlencode(),
-        "refused": [(name, " ".join(map(str, words))) for name, words in refused.items()],
+        "given": narrowed.given,
+        "query": narrowed.encoded(),
+        "refused": narrowed.refused,
         "corpora": open_to(user, Action.EXPORT).order_by("name")[:SHOWN_CHOICES],
         "guidelines": Guideline.objects.all()[:SHOWN_CHOICES],
         "page": "effort",

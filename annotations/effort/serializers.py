@@ -5,33 +5,17 @@ from typing import Any
 from rest_framework import serializers
 
 from annotations.cases.kinds import Kind
-from annotations.cases.models import Guideline
-from annotations.corpora.access import OpenCorpusField, open_to
+from annotations.corpora.access import open_to
 from annotations.effort.ledger import Arm, Asked
+from annotations.reviews.report_query import ReportQuerySerializer
 from crashdesk.accounts.permissions import Action
 
 
-class EffortQuerySerializer(serializers.Serializer[Any]):
-    """What a report is narrowed to. Context: `by`, who asks."""
+class EffortQuerySerializer(ReportQuerySerializer):
+    """What a report is narrowed to. `by` in its context: whose corpora it is about."""
 
-    corpus = OpenCorpusField(action=Action.EXPORT, required=False)
-    guideline = serializers.PrimaryKeyRelatedField(queryset=Guideline.objects.all(), required=False)
     person = serializers.CharField(required=False, max_length=150, help_text="their user name")
-    source = serializers.CharField(  # type: ignore[assignment]
-        required=False, allow_blank=True, max_length=100, help_text="exactly as the clips name it"
-    )
     period = serializers.ChoiceField(choices=["month", "week", "day"], default="month")
-
-    def get_fields(self) -> dict[str, serializers.Field[Any, Any, Any, Any]]:
-        """`from` is a word of Python, so the days are added here."""
-        first = serializers.DateField(required=False, help_text="first day (UTC) of submission")
-        last = serializers.DateField(required=False, help_text="last day (UTC) of submission")
-        return {**super().get_fields(), "from": first, "to": last}
-
-    def validate(self, given: dict[str, Any]) -> dict[str, Any]:
-        if "from" in given and "to" in given and given["from"] > given["to"]:
-            raise serializers.ValidationError({"to": ["must not be before `from`"]})
-        return given
 
     @property
     def asked(self) -> Asked:
