@@ -154,7 +154,7 @@ def test_a_refused_approval_says_why_and_a_good_one_shows(watching: Page, case: 
     Case.objects.filter(pk=case.pk).update(status=CaseStatus.IN_REVIEW)
     watching.get_by_role("button", name="Approve the answers").click()
     expect(watching.locator("form[data-post$=approve] [role=alert]")).to_contain_text(
-        "it cannot become approved"
+        "only what was submitted is approved"
     )
     Case.objects.filter(pk=case.pk).update(status=CaseStatus.SUBMITTED)
     watching.get_by_role("button", name="Approve the answers").click()
