@@ -270,7 +270,7 @@ OBJECTS: Final[Mapping[str, Callable[[World], Any]]] = {
     "pauses": _pause,
     "prediction-runs": lambda world: world.run.pk,
     "review-plans": lambda world: current_plan(world.corpus).pk,
-    "reviews": lambda world: world.submitted.reviews.get().pk,
+    "reviews": lambda world: world.case(CaseStatus.APPROVED).reviews.get().pk,
     "selection-rounds": lambda world: (
         SelectionRound.objects.create(
             corpus=world.corpus, guideline=world.guideline, size=1, random_share=0, seed=0
