@@ -41,7 +41,7 @@ class Migration(migrations.Migration):
                     "approved",
                     models.BooleanField(help_text="it was approved when it was found; else submitted"),
                 ),
-                ("score", models.FloatField(help_text="0 to 1, ranks")),
+                ("score", models.FloatField(help_text="how likely it is wrong, 0 to 1")),
                 ("by_model", models.FloatField(null=True)),
                 ("by_people", models.FloatField(null=True)),
                 ("by_duplicates", models.FloatField(null=True)),
