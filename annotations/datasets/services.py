@@ -387,7 +387,9 @@ def request_export(*, version: DatasetVersion, export_format: str, by: User | No
         args__version=version.pk,
         args__format=export_format,
     )
-    return same.first() or enqueue("export", args, by=by, group=f"dataset_version:{version.pk}")
+    return same.first() or enqueue(
+        "export", args, by=by, group=f"dataset_version:{version.pk}", corpus_id=version.corpus_id
+    )
 
 
 def export(
