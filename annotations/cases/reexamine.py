@@ -34,4 +34,6 @@ def examine_again(*, video: Video, by: User | None) -> Job:
     for case in excluded:
         move(case, CaseStatus.NEW, by=by)
     record(actor=by, verb="media.examined_again", subject=media)
-    return enqueue("media", {"media_id": media.pk}, by=by, group=f"media:{media.pk}", corpus_id=video.corpus_id)
+    return enqueue(
+        "media", {"media_id": media.pk}, by=by, group=f"media:{media.pk}", corpus_id=video.corpus_id
+    )

@@ -44,7 +44,9 @@ def open_session(*, user: User, desk_session: str, client: Client, renew: bool =
         )  # fmt: skip
         # Pages that are open with the old one go on with the new cookies, which the browser shares among them.
         mine.exclude(pk=made.pk).update(ended_at=timezone.now())
-        record(actor=user, verb="labelstudio.signed_in", subject=member.user, data={"address": member.address})
+        record(
+            actor=user, verb="labelstudio.signed_in", subject=member.user, data={"address": member.address}
+        )
     return made
 
 

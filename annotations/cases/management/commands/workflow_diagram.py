@@ -21,7 +21,9 @@ def diagram() -> str:
     for status, targets in TRANSITIONS.items():
         lines += [f"    {status.value} --> {target.value}" for target in sorted(targets)]
     for status, targets in POLICY_TRANSITIONS.items():
-        lines += [f"    {status.value} --> {target.value}: auto-approval policy" for target in sorted(targets)]
+        lines += [
+            f"    {status.value} --> {target.value}: auto-approval policy" for target in sorted(targets)
+        ]
     return "\n".join([*lines, "```", ""])
 
 

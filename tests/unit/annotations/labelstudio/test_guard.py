@@ -294,7 +294,9 @@ def test_tokens(task: LabelStudioTask, holder: User, settings: Any) -> None:
     browser = sign_in(holder)
     assert by(jwt(1), cookies={"sessionid": browser.session_cookie}) == 403
     assert by(f"Token {'a' * 40}", cookies={"sessionid": browser.session_cookie}) == 403
-    nobodys = "eyJ1aWQiOiJ4In0:1xVJOp:EcZ14LV6uotSfJ3HlyMTetTcv"  # {"uid":"x"}: what a script gets and brings back
+    nobodys = (
+        "eyJ1aWQiOiJ4In0:1xVJOp:EcZ14LV6uotSfJ3HlyMTetTcv"  # {"uid":"x"}: what a script gets and brings back
+    )
     assert by(f"Token {'a' * 40}", cookies={"sessionid": nobodys}) == 204
     settings.LABELSTUDIO_TOKEN = ""
     assert by("Token ") == 403
