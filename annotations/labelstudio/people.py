@@ -24,14 +24,17 @@ MAX_GENERATION = 50
 
 
 class People:
-    """Label Studio user ids to CrashDesk users; asks Label Studio only when somebody is unknown."""
+    """Label Studio user ids to CrashDesk users, by their addresses, which are asked for once.
+
+    The number alone proves nothing: a Label Studio restored from a backup gives it to the next who signs up.
+    """
 
     def __init__(self, client: Client) -> None:
         self._client = client
         self._emails: dict[int, str] | None = None
 
     def user(self, labelstudio_id: int | None) -> User:
-        """The person whose account it is, else the user with the same e-mail address.
+        """The person whose account has that number's address, else the user with the same e-mail address.
 
         Without either: the account `labelstudio` stands for Label Studio's owner and for nobody in particular;
         anybody else gets an annotator account under their address that cannot sign in until given a password.
@@ -39,12 +42,13 @@ class People:
         # Only addresses are remembered: an account made in a transaction can go with it.
         if labelstudio_id is None:
             return reviewer_of("")
-        member = Member.objects.filter(labelstudio_id=labelstudio_id).select_related("user").first()
-        if member is not None:
-            return member.user
         if self._emails is None or labelstudio_id not in self._emails:
             self._emails = {person["id"]: person["email"] or "" for person in self._client.get("/api/users")}
             self._emails.setdefault(labelstudio_id, "")
+        if not self._emails[labelstudio_id]:
+            member = Member.objects.filter(labelstudio_id=labelstudio_id).select_related("user").first()
+            if member is not None:  # the account is gone from there; whose it was is known here
+                return member.user
         return reviewer_of(self._emails[labelstudio_id])
 
 

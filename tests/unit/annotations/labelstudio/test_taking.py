@@ -8,6 +8,7 @@ import pytest
 from annotations.cases.kinds import Kind
 from annotations.cases.models import Answer, AuthorKind, Case, CaseStatus
 from annotations.corpora.models import VideoFinding
+from annotations.labelstudio.accounts.models import Member
 from annotations.labelstudio.models import LabelStudioAnnotation, LabelStudioProject, LabelStudioTask
 from annotations.labelstudio.pull import pull_project
 from annotations.labelstudio.push import push_cases
@@ -215,6 +216,26 @@ def test_anybody_may_skip_what_nobody_was_asked_to_answer(
     studio.annotate(case.pk, drawn(studio, case), by=BEN)
     report = pulled(project, studio)
     assert (report.skipped, report.submitted, report.refused) == (1, 1, [])
+
+
+def test_a_number_given_anew_is_the_person_who_has_it_now(
+    project: LabelStudioProject, studio: FakeLabelStudio, case: Case, ben: User
+) -> None:
+    before = make_user()
+    Member.objects.create(user=before, generation=1, address="person-1@here.invalid", labelstudio_id=BEN)
+    studio.annotate(case.pk, drawn(studio, case), by=BEN)  # after a restore, BEN is the next who signed up
+    pulled(project, studio)
+    assert reviewers(case) == [ben]
+
+
+def test_a_removed_accounts_work_stays_its_persons(
+    project: LabelStudioProject, studio: FakeLabelStudio, case: Case
+) -> None:
+    gone = make_user()
+    Member.objects.create(user=gone, generation=1, address="person-1@here.invalid", labelstudio_id=77)
+    studio.annotate(case.pk, drawn(studio, case), by=77)
+    pulled(project, studio)
+    assert reviewers(case) == [gone]
 
 
 # --- a task or form that is not as it was made ----------------------------------------------------------------
