@@ -24,9 +24,11 @@ class Studio:
 
     def __init__(self) -> None:
         self.seen: list[dict[str, Any]] = []
+        self.proofs: list[dict[str, str | None]] = []
 
     def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         seen = {name: environ.get(name, "") for name in ("PATH_INFO", "QUERY_STRING", "HTTP_X_CRASHDESK_KEY")}
+        self.proofs.append({name: environ.get(name) for name in ("HTTP_AUTHORIZATION", "HTTP_X_API_KEY")})
         self.seen.append(seen | {"body": environ["wsgi.input"].read()})
         kind = (
             "text/html; charset=utf-8" if environ["PATH_INFO"].startswith("/projects") else "application/json"
@@ -204,3 +206,15 @@ def test_tips_are_not_fetched(door: Door) -> None:
 )
 def test_loopback_names_stand_for_each_other(site: ModuleType, url: str, host: str, seen: str) -> None:
     assert site.same_host(url, host) == seen
+
+
+@pytest.mark.parametrize("header", ["HTTP_AUTHORIZATION", "HTTP_X_API_KEY"])
+@pytest.mark.parametrize("value", ["", " "])
+def test_an_empty_proof_is_none(door: Door, header: str, value: str) -> None:
+    body = json.dumps({"result": [], "completed_by": 1, "task": 9}).encode()
+    door("POST", "/api/tasks/3/annotations/", body, **{header: value})
+    door("GET", "/api/tasks?project=1", b'{"view": 9}', **{header: value})
+    assert [seen["body"] for seen in door.studio.seen] == [b'{"result": []}', b""]
+    assert [proof[header] for proof in door.studio.proofs] == [None, None]
+    door("POST", "/api/tasks/3/annotations/", body, **{header: "Token t"})
+    assert (door.studio.seen[-1]["body"], door.studio.proofs[-1][header]) == (body, "Token t")
