@@ -230,6 +230,7 @@ class WholeFile(BaseHTTPRequestHandler):
     says: ClassVar[dict[str, tuple[int, dict[str, str]]]] = {}
     asked: ClassVar[list[dict[str, str]]] = []
     passed: ClassVar[list[str]] = []
+    came_with: ClassVar[list[dict[str, str]]] = []
 
     def do_GET(self) -> None:
         if self.path == GUARD:
@@ -243,6 +244,7 @@ class WholeFile(BaseHTTPRequestHandler):
             self.end_headers()
             return
         self.passed.append(f"{self.command} {self.path}")
+        self.came_with.append(dict(self.headers))
         self.send_response(200)
         self.send_header("Content-Length", "10")
         self.send_header("X-Seen-Host", self.headers["Host"])
@@ -267,7 +269,7 @@ def proxy(tmp_path: Path) -> Iterator[dict[int, int]]:
     nginx = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin")
     if nginx is None:
         pytest.skip("nginx is not installed")
-    WholeFile.says, WholeFile.asked, WholeFile.passed = {}, [], []
+    WholeFile.says, WholeFile.asked, WholeFile.passed, WholeFile.came_with = {}, [], [], []
     upstream = ThreadingHTTPServer(("127.0.0.1", 0), WholeFile)
     threading.Thread(target=upstream.serve_forever, daemon=True).start()
     ports = {port: free_port() for port in (8000, 8080, 9000)}
@@ -362,3 +364,30 @@ def test_a_real_proxy_asks_nothing_about_the_interfaces_own_files(proxy: dict[in
     WholeFile.says["GET /statics/../api/projects"] = (403, {})
     assert through(proxy, "GET", "/statics/../api/projects")[0] == 403
     assert through(proxy, "GET", "/crashdesk-guard")[0] == 404
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/x/../static/data/local-files/?d=a.mp4", "/data/local-files/../../static/?d=a.mp4", "/static/../data/x",
+     "/data/%2e%2e/static/x", "/data/%2E./static/x", "/static%2fx", "/static/%2F..%2Fx", "//static/x", "/static//x",
+     "/./static/x", "/static/x/.", "/health/../static/", "/static/%5c..", "/data/..//static/x"],
+)  # fmt: skip
+def test_a_real_proxy_lets_no_odd_address_pass_as_a_file(proxy: dict[int, int], path: str) -> None:
+    WholeFile.says[f"GET {path}"] = (403, {})  # as the guard says, where the proxy asks it
+    assert through(proxy, "GET", path)[0] == 403
+    assert WholeFile.passed == []
+
+
+def test_a_real_proxy_takes_plain_files_whatever_their_query(proxy: dict[int, int]) -> None:
+    assert through(proxy, "GET", "/static/a.b/c.js?from=http://x/../y%2f")[0] == 200
+    assert WholeFile.passed == ["GET /static/a.b/c.js?from=http://x/../y%2f"]
+
+
+def test_a_real_proxy_forwards_no_empty_proof(proxy: dict[int, int]) -> None:
+    empty = {"Authorization": "", "X-Api-Key": " "}
+    for path in ("/api/version", "/api/tasks?project=1"):
+        assert through(proxy, "GET", path, **empty)[0] == 200
+    given = {"Authorization": "Token t", "X-Api-Key": "k"}
+    assert through(proxy, "GET", "/api/version", **given)[0] == 200
+    proofs = [{name: came[name] for name in empty if name in came} for came in WholeFile.came_with]
+    assert proofs == [{}, {}, given]
