@@ -15,6 +15,7 @@ from django.views.decorators.http import require_safe
 
 from annotations.cases.models import Case
 from annotations.corpora.access import open_to
+from annotations.gold.asking import barred
 from annotations.labelstudio.accounts.models import BrowserSession
 from annotations.labelstudio.client import client
 from annotations.labelstudio.doors import CSRF_COOKIE, SESSION_COOKIE
@@ -23,9 +24,10 @@ from annotations.labelstudio.models import LabelStudioTask
 from annotations.labelstudio.push import push_assignment, task_for
 from annotations.labelstudio.sessions import end_sessions, open_session, public_url
 from annotations.reviews.assignments import assign, begin, open_assignment
-from annotations.reviews.models import Assignment, Purpose, Way
+from annotations.reviews.models import Assignment, Purpose, Strategy, Way
 from annotations.reviews.plans import current_plan
 from crashdesk.accounts.models import Role, User
+from crashdesk.accounts.permissions import Action, may_in
 from crashdesk.accounts.scope import not_found
 from crashdesk.api.errors import Problem
 from frontend.access import person
@@ -96,16 +98,37 @@ def _taken(case: Case, user: User) -> tuple[Assignment | None, Problem | None]:
     held = open_assignment(case, user)
     if held is not None:
         return held, None
-    minutes = current_plan(case.corpus_id).reservation_minutes
-    refusal: Problem | None = None
+    plan = current_plan(case.corpus_id)
+    leads = may_in(user, Action.ASSIGN, case.corpus_id)
+    refusal = _nothing_new(case, user, shared_out=plan.strategy != Strategy.PULL and not leads)
+    if refusal is not None:
+        return None, refusal
     for purpose in (Purpose.ANNOTATE, Purpose.DOUBLE):
         try:
-            taken = assign(case=case, person=user, purpose=purpose, way=Way.TAKEN, by=user, minutes=minutes)
+            taken = assign(
+                case=case, person=user, purpose=purpose, way=Way.TAKEN, by=user, minutes=plan.reservation_minutes
+            )
         except Problem as problem:
             refusal = refusal or problem
         else:
             return taken, None
-    return None, refusal
+    return None, refusal if leads else _not_free(case)
+
+
+def _nothing_new(case: Case, user: User, *, shared_out: bool) -> Problem | None:
+    """Why the person takes no case of this corpus by themselves, if so: what holds for the queue holds here."""
+    if case.corpus_id in barred(user):
+        message = "You are given no case of this corpus by its number now. Take the next one from your work."
+        return Problem("nothing_new", message)
+    if shared_out:
+        return Problem("shared_out", "The cases of this corpus are given to people; nobody takes them.")
+    return None
+
+
+def _not_free(case: Case) -> Problem:
+    """The same words whatever the reason is: the reason would tell a gold case from any other."""
+    message = f"Case {case.pk} is not free for you: somebody else has it, or it needs nobody any more."
+    return Problem("not_free", message)
 
 
 def _may_look(task: LabelStudioTask, user: User) -> bool:

@@ -1,17 +1,21 @@
 """The way into Label Studio and out again, with stand-ins for its sign-in."""
 
+import re
 from typing import Any
 
 import pytest
 from django.test import Client as Browser
 
 from annotations.cases.models import Case, CaseStatus
+from annotations.gold.pauses import pause
 from annotations.labelstudio import people
 from annotations.labelstudio.accounts.models import BrowserSession
-from annotations.reviews.models import Assignment, Purpose
+from annotations.reviews.models import Assignment, Purpose, Strategy
+from annotations.reviews.plans import set_plan
 from crashdesk.accounts.models import Role, User
 from frontend import opening
 from tests.factories import make_case, make_user
+from tests.gold_made import make_gold
 from tests.signing_made import Doors, make_assignment, make_task
 
 pytestmark = pytest.mark.django_db
@@ -71,13 +75,48 @@ def test_somebody_elses_case_is_explained(case: Case) -> None:
     make_assignment(case, holder)
     answer = visit(make_user(Role.ANNOTATOR), f"/review/{case.pk}")
     assert answer.status_code == 409
-    assert holder.username in answer.content.decode()
+    assert f"Case {case.pk} is not free for you" in answer.content.decode()
+    assert holder.username not in answer.content.decode()
     assert "sessionid" not in answer.cookies
     assert visit(make_user(Role.LEAD), f"/review/{case.pk}").status_code == 302
     assert visit(make_user(Role.ANNOTATOR), "/review/999999").status_code == 404
     case.corpus.access = "members"
     case.corpus.save()
     assert visit(make_user(Role.LEAD), f"/review/{case.pk}").status_code == 404
+
+
+def test_nobody_takes_a_case_past_a_pause_the_entrance_or_the_sharing_out(case: Case, lead: User) -> None:
+    paused = make_user(Role.ANNOTATOR)
+    pause(person=paused, corpus=case.corpus, reason="too many mistakes", by=lead)
+    assert visit(paused, f"/review/{case.pk}").status_code == 409
+    plan = set_plan(corpus=case.corpus, by=lead, gold_entrance=1)
+    make_gold(plan)
+    assert visit(make_user(Role.ANNOTATOR), f"/review/{case.pk}").status_code == 409
+    set_plan(corpus=case.corpus, by=lead, gold_entrance=0, strategy=Strategy.ROUND_ROBIN)
+    annotator = make_user(Role.ANNOTATOR)
+    answer = visit(annotator, f"/review/{case.pk}")
+    assert (answer.status_code, "nobody takes them" in answer.content.decode()) == (409, True)
+    assert not Assignment.objects.exists()
+    make_assignment(case, annotator)
+    assert visit(annotator, f"/review/{case.pk}").status_code == 302
+
+
+def test_a_lead_takes_a_case_that_is_shared_out(case: Case, lead: User) -> None:
+    set_plan(corpus=case.corpus, by=lead, strategy=Strategy.ROUND_ROBIN)
+    assert visit(lead, f"/review/{case.pk}").status_code == 302
+    assert Assignment.objects.get().person == lead
+
+
+def test_a_gold_case_that_was_not_asked_for_is_refused_as_any_other(case: Case, lead: User) -> None:
+    (gold,) = make_gold(set_plan(corpus=case.corpus, by=lead, gold_share=0.0))
+    make_assignment(case, make_user(Role.ANNOTATOR))
+    annotator = make_user(Role.ANNOTATOR)
+    told = [
+        visit(annotator, f"/review/{pk}").content.decode().replace(str(pk), "#")
+        for pk in (gold.case_id, case.pk)
+    ]
+    refusals = [re.search(r'role="alert">(.*?)</p>', page) for page in told]
+    assert refusals[0] and refusals[1] and refusals[0][1] == refusals[1][1]
 
 
 def test_two_host_names_are_an_error_that_says_what_to_do(case: Case) -> None:
