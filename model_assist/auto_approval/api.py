@@ -42,7 +42,7 @@ class PolicyViewSet(OpenRows, viewsets.ReadOnlyModelViewSet[Policy]):
     def create(self, request: Request) -> Response:
         """Set up a policy; its sample is drawn by a job. Nothing is approved before it is certified and started."""
         policy = services.create(**self._given(NewPolicySerializer, request), by=who(request))
-        return Response(PolicySerializer(policy).data, status=201)
+        return Response(self.get_serializer(policy).data, status=201)
 
     @extend_schema(request=PreviewPolicySerializer, responses={202: JobSerializer})
     @action(detail=False, methods=["post"])
@@ -115,4 +115,4 @@ class PolicyViewSet(OpenRows, viewsets.ReadOnlyModelViewSet[Policy]):
         return dict(given.validated_data)
 
     def _shown(self, policy: Policy) -> Response:
-        return Response(PolicySerializer(self.get_queryset().get(pk=policy.pk)).data)
+        return Response(self.get_serializer(self.get_queryset().get(pk=policy.pk)).data)

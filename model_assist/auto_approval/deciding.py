@@ -29,10 +29,10 @@ def threshold_of(policy: Policy) -> float:
 
 
 def words_of(policy: Policy) -> str:
-    """What every approved answer says of how it came to be approved."""
+    """What every approved answer says of how it came to be approved. No seed: it would tell which cases are audited."""
     return (
         f"policy {policy.version} (id {policy.pk}), threshold {threshold_of(policy):.6g}, audit slice "
-        f"{policy.audit_share:.3g} (seed {policy.audit_seed})"
+        f"{policy.audit_share:.3g}"
     )
 
 

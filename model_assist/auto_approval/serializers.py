@@ -7,6 +7,7 @@ from rest_framework import serializers
 
 from annotations.cases.models import Guideline
 from annotations.corpora.access import OpenCorpusField
+from crashdesk.accounts.permissions import may_in
 from model_assist.auto_approval.errors import USUAL
 from model_assist.auto_approval.models import Certificate, Evidence, Policy, PolicyDecision
 from model_assist.auto_approval.services import NEEDS
@@ -48,6 +49,12 @@ class PolicySerializer(serializers.ModelSerializer[Policy]):
     stopped_by = serializers.CharField(source="stopped_by.username", allow_null=True, default=None)
     created_by = serializers.CharField(source="created_by.username", allow_null=True, default=None)
     model_version = serializers.CharField(source="model_version.name")
+    sample_seed = serializers.IntegerField(
+        allow_null=True, read_only=True, help_text="null for whoever may not assign work in the corpus"
+    )
+    audit_seed = serializers.IntegerField(
+        allow_null=True, read_only=True, help_text="null for whoever may not assign work in the corpus"
+    )
 
     class Meta:
         model = Policy
@@ -64,6 +71,19 @@ class PolicySerializer(serializers.ModelSerializer[Policy]):
     def get_certificate(self, policy: Policy) -> dict[str, Any] | None:
         found = getattr(policy, "certificate", None)
         return None if found is None else dict(CertificateSerializer(found).data)
+
+    def to_representation(self, policy: Policy) -> dict[str, Any]:
+        """With the seeds, one could work out which cases are sampled and audited: only for those who may assign."""
+        shown: dict[str, Any] = super().to_representation(policy)
+        if not self._may_know(policy.corpus_id):
+            shown |= {"sample_seed": None, "audit_seed": None}
+        return shown
+
+    def _may_know(self, corpus_id: int) -> bool:
+        known: dict[int, bool] = self.context.setdefault("may_know_seeds", {})
+        if corpus_id not in known:
+            known[corpus_id] = may_in(self.context["request"].user, NEEDS, corpus_id)
+        return known[corpus_id]
 
 
 class _Wanted(serializers.Serializer[None]):

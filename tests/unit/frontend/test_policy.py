@@ -47,6 +47,9 @@ def test_a_policy_is_shown_through_its_life(client: Client, lead: User, annotato
     assert f'data-post="/api/auto-approval-policies/{policy.pk}/certify"' in page
     assert "crash recognition differs" in page
     assert "Not judged, nothing is promised of" in page
+    assert f"(seed {policy.sample_seed})" in page
+    assert f"(seed {policy.audit_seed})" in page
+    assert "seed" not in shown(client, annotator, world.corpus.pk)
     world.review(policy.sample.values_list("case", flat=True), lead)
     services.request_certification(policy=policy, by=lead)
     assert "A job of this policy waits for a worker" in shown(client, lead, world.corpus.pk)

@@ -84,8 +84,12 @@ def test_who_reviews_sees_the_policy_and_not_which_cases_it_audits(
 ) -> None:
     policy = World.made().policy(lead)
     client.force_login(annotator)
-    assert client.get(f"{POLICIES}/{policy.pk}").status_code == 200
+    for shown in (client.get(f"{POLICIES}/{policy.pk}").json(), client.get(POLICIES).json()["results"][0]):
+        assert (shown["id"], shown["sample_seed"], shown["audit_seed"]) == (policy.pk, None, None)
     assert client.get(f"{POLICIES}/{policy.pk}/decisions").status_code == 403
     for act in ("certify", "start", "stop", "undo"):
         assert client.post(f"{POLICIES}/{policy.pk}/{act}").status_code == 403
     assert services.NEEDS == "assign"
+    client.force_login(lead)
+    shown = client.get(f"{POLICIES}/{policy.pk}").json()
+    assert (shown["sample_seed"], shown["audit_seed"]) == (policy.sample_seed, policy.audit_seed)
