@@ -122,7 +122,10 @@ class VerificationSerializer(serializers.Serializer[None]):
 class DatasetVersionViewSet(OpenRows, viewsets.ReadOnlyModelViewSet[DatasetVersion]):
     queryset = DatasetVersion.objects.select_related("corpus", "guideline", "created_by")
     filterset_fields = ["corpus", "guideline"]
-    needs = {"create": Action.FREEZE, "export": Action.EXPORT}
+    needs = {
+        "create": Action.FREEZE,
+        **dict.fromkeys(("export", "records", "diff"), Action.EXPORT),
+    }  # records and differences tell approved answers, of cases that somebody may still be asked about
 
     def get_serializer_class(self) -> type[serializers.ModelSerializer[DatasetVersion]]:
         return DatasetVersionSerializer if self.action == "list" else DatasetVersionDetailSerializer

@@ -119,6 +119,9 @@ def test_annotators_look_but_neither_freeze_nor_take_away(annotator: User, appro
     export = {"format": "parquet"}
     assert client.post(f"/api/dataset-versions/{version.pk}/export", export).status_code == 403
     assert client.get(f"/api/exports/{made.pk}/download").status_code == 403
+    for what in ("records", "diff"):
+        assert client.get(f"/api/dataset-versions/{version.pk}/{what}").status_code == 403
+    assert client.get(f"/api/dataset-versions/{version.pk}/verify").status_code == 200
 
 
 def test_versions_can_be_neither_changed_nor_deleted(client: APIClient, approved: Approved) -> None:
