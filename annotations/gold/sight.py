@@ -1,7 +1,7 @@
 """Who must not see what of a case.
 
-Gold cases look open to whoever is measured by them, second passes are blind, and the control arm has no draft while it
-is open.
+Gold cases look open to whoever is measured by them, second passes are blind, and the control arm has no draft while
+somebody may still answer it: an answer can be edited until the case is settled.
 """
 
 from functools import cached_property
@@ -29,6 +29,9 @@ BEFORE_SUBMISSION: Final = (
     CaseStatus.RETURNED,
 )  # fmt: skip
 CONTESTED: Final = (CaseStatus.DISPUTED, CaseStatus.ADJUDICATING)
+SETTLED: Final = (CaseStatus.APPROVED, CaseStatus.EXCLUDED)
+DECIDING: Final = (Purpose.SECOND, Purpose.ADJUDICATE)
+"""What is asked of somebody who has not answered the case and decides about what others answered."""
 
 
 class WorkersSight(Sight):
@@ -87,10 +90,22 @@ class WorkersSight(Sight):
             at = (asked.closed_at or asked.assigned_at) if asked is not None else None
             drafts = not (draw is not None and draw.blind)
             return Veil(self.shown_as(case.pk), at, drafts=drafts, others=False, outcome=False)
-        blind = draw is not None and draw.blind and case.status in BEFORE_SUBMISSION
+        blind = draw is not None and draw.blind and self._may_not_see_drafts(case)
         alone = draw is not None and draw.double and self._is_blind_to_others(case)
         leads = self._may(Action.ASSIGN, case.corpus_id)
         return Veil(drafts=not blind, others=not alone, outcome=leads)
+
+    def _may_not_see_drafts(self, case: Case) -> bool:
+        """Everybody until it is submitted; until it is settled, who answered it, is asked to or may come to be."""
+        if case.status in BEFORE_SUBMISSION:
+            return True
+        if case.status in SETTLED:
+            return False
+        if not self._may(Action.APPROVE, case.corpus_id):
+            return True
+        answered = Review.objects.filter(case=case, reviewer=self.person).exclude(purpose__in=DECIDING)
+        asked = Assignment.objects.filter(case=case, person=self.person, state=AssignmentState.OPEN)
+        return answered.exists() or asked.exclude(purpose__in=DECIDING).exists()
 
     def _is_blind_to_others(self, case: Case) -> bool:
         """Until both have answered, whoever may still answer; until it is decided, the two themselves."""
@@ -106,4 +121,4 @@ class WorkersSight(Sight):
             case=case, person=self.person, state=AssignmentState.OPEN,
             purpose__in=[Purpose.ANNOTATE, Purpose.DOUBLE],
         )  # fmt: skip
-        return one_of_two or not self._may(Action.APPROVE, case.corpus_id) or asked.exists()
+        return one_of_two or not self._may(Action.ASSIGN, case.corpus_id) or asked.exists()

@@ -159,6 +159,35 @@ def test_the_control_arm_shows_nobody_a_draft_while_it_is_open(
     assert len(case_of(client, case)["drafts"]) == 6
 
 
+def test_who_answered_the_control_arm_sees_no_draft_while_they_may_edit(
+    client: Client, annotator: User, reviewer: User, lead: User
+) -> None:
+    case = make_planned_case(blind_share=1.0)
+    answer(case, annotator, WRONG)
+    for person in (annotator, make_user(Role.ANNOTATOR)):
+        client.force_login(person)
+        assert case_of(client, case)["drafts"] == {}
+        assert "looked away from the road." not in client.get(f"/cases/{case.pk}").content.decode()
+    client.force_login(reviewer)
+    assert len(case_of(client, case)["drafts"]) == 6
+    answer(case, reviewer, WRONG)
+    assert case_of(client, case)["drafts"] == {}
+    approve(case=Case.objects.get(pk=case.pk), by=lead)
+    for person in (annotator, reviewer):
+        client.force_login(person)
+        assert len(case_of(client, case)["drafts"]) == 6
+
+
+def test_a_reviewer_who_may_get_the_second_pass_does_not_see_the_first(
+    client: Client, reviewer: User, lead: User
+) -> None:
+    case = make_planned_case(double_share=1.0)
+    answer(case, make_user(Role.ANNOTATOR), WRONG)
+    for person, shown in ((reviewer, False), (lead, True)):
+        client.force_login(person)
+        assert ("Ice on the bridge." in client.get(f"/cases/{case.pk}").content.decode()) is shown
+
+
 def test_the_second_person_does_not_see_the_first(
     client: Client, annotator: User, reviewer: User, lead: User
 ) -> None:
