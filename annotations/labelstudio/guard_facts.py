@@ -17,6 +17,7 @@ from annotations.labelstudio.accounts.models import Member
 from annotations.labelstudio.client import LabelStudioRefused, client
 from annotations.labelstudio.models import LabelStudioProject, LabelStudioTask
 from annotations.labelstudio.people import labelstudio_ids
+from annotations.reviews.late import asked_of, takes_answer
 from annotations.reviews.models import Assignment, AssignmentState, Purpose
 from crashdesk.accounts.models import User
 from crashdesk.accounts.permissions import Action, may_in
@@ -101,14 +102,12 @@ class Facts:
             return False
         if task.assignment is not None:
             theirs = task.assignment.person_id == self.user.pk
-            return theirs and task.assignment.state == AssignmentState.OPEN
-        asked = Assignment.objects.filter(case=task.case_id, person=self.user, purpose__in=ANSWERING)
-        last = asked.order_by("-id").first()
-        if last is None:
+            done = task.assignment.state == AssignmentState.DONE
+            return theirs and not done and takes_answer(task.assignment)
+        asked = asked_of(task.case, self.user, ANSWERING)
+        if asked is None:
             return False
-        if last.state == AssignmentState.DONE:
-            return task.case.status in CORRECTABLE
-        return last.state == AssignmentState.OPEN or _late(last)
+        return asked.state != AssignmentState.DONE or task.case.status in CORRECTABLE
 
     def _own_tasks(self) -> QuerySet[LabelStudioTask]:
         """Tasks of the passes that the person makes or has made, in corpora where they still may."""
@@ -127,7 +126,7 @@ class Facts:
 
     def _task(self, task_id: int | None) -> LabelStudioTask | None:
         rows = LabelStudioTask.objects.filter(task_id=task_id, project__project_id__isnull=False)
-        return rows.select_related("project", "case__video__media", "assignment").first()
+        return rows.select_related("project", "case__video__media", "assignment__case").first()
 
     # --- annotations and drafts -------------------------------------------------------------------
 
@@ -201,16 +200,6 @@ class Facts:
         except (ValueError, IndexError, KeyError, TypeError):
             return False
         return not Member.objects.filter(labelstudio_id=claimed).exists()
-
-
-def _late(assignment: Assignment) -> bool:
-    """A reservation that has run out still takes the answer, unless somebody else has begun the same pass."""
-    if assignment.state != AssignmentState.EXPIRED:
-        return False
-    others = Assignment.objects.filter(
-        case=assignment.case_id, purpose=assignment.purpose, state__in=("open", "done"), id__gt=assignment.pk
-    )
-    return not others.filter(Q(opened_at__isnull=False) | Q(state=AssignmentState.DONE)).exists()
 
 
 @lru_cache(maxsize=4096)

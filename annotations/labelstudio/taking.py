@@ -29,7 +29,7 @@ from annotations.labelstudio.people import People
 from annotations.labelstudio.push import proxy_map
 from annotations.labelstudio.refusals import forget_refusal, name_refusal
 from annotations.labelstudio.there import data_trouble, key_of, row_key
-from annotations.labelstudio.whose import check_person
+from annotations.labelstudio.whose import check_person, late_pass
 from annotations.labelstudio.witnesses import Witnesses
 from annotations.reviews.changes import recognise
 from annotations.reviews.models import Review, ReviewOutcome
@@ -242,7 +242,7 @@ def _submit(
         revision=digest[:16],
         problems=[asdict(part) for part in reading.unread],
         submitted_at=at,
-        assignment=row.assignment,
+        assignment=row.assignment or late_pass(row, reviewer),
         changes=changes if shown else None,
     )
 

@@ -1,16 +1,17 @@
 """Whose answer a task asks for. Label Studio lets any member answer any task; here it is raised when the wrong one did.
 
 A task made for one assignment is that person's alone. A case's own task belongs to whoever is or was asked to answer
-the case or to look it over; where nobody was asked, to the first who answered.
+the case or to look it over; where nobody was asked, to the first who answered. How late an answer may come, and until
+when it may be corrected, is said by annotations.reviews.late.
 """
 
 from annotations.labelstudio.models import LabelStudioTask
+from annotations.reviews.late import asked_of, takes_answer
 from annotations.reviews.models import Assignment, AssignmentState, Purpose, ReviewOutcome
 from crashdesk.accounts.models import User
 from crashdesk.api.errors import Problem
 
 ON_THE_CASES_OWN_TASK = (Purpose.ANNOTATE, Purpose.SECOND, Purpose.ADJUDICATE)
-ASKED = (AssignmentState.OPEN, AssignmentState.DONE)
 
 
 def check_person(row: LabelStudioTask, person: User) -> None:
@@ -18,19 +19,15 @@ def check_person(row: LabelStudioTask, person: User) -> None:
     if row.assignment is not None:
         _check_own_task(row.assignment, person)
         return
-    asked = list(Assignment.objects.filter(case=row.case_id, state__in=ASKED).select_related("person"))
-    if any(one.person_id == person.pk and one.purpose in ON_THE_CASES_OWN_TASK for one in asked):
+    if asked_of(row.case, person, ON_THE_CASES_OWN_TASK) is not None:
         return
-    if any(one.person_id == person.pk and one.state == AssignmentState.OPEN for one in asked):
+    held = Assignment.objects.filter(case=row.case_id, state=AssignmentState.OPEN).select_related("person")
+    if any(one.person_id == person.pk for one in held):
         message = (
             f"{person.username} has a task of their own for case {row.case_id} and answered in another one."
         )
         raise Problem("labelstudio_wrong_task", f"{message} Their own task is the one that counts.")
-    others = [
-        one.person.username
-        for one in asked
-        if one.state == AssignmentState.OPEN and one.purpose in ON_THE_CASES_OWN_TASK
-    ]
+    others = [one.person.username for one in held if one.purpose in ON_THE_CASES_OWN_TASK]
     if others:
         message = f"case {row.case_id} is assigned to {', '.join(others)}, but {person.username} answered."
         raise Problem("labelstudio_wrong_person", f"{message} {_what_to_do(person)}")
@@ -44,11 +41,17 @@ def _check_own_task(assignment: Assignment, person: User) -> None:
     if assignment.person_id != person.pk:
         message = f"the task is {assignment.person.username}'s alone, but {person.username} answered it."
         raise Problem("labelstudio_wrong_person", f"{message} Delete that annotation in Label Studio.")
-    if assignment.state not in ASKED:
+    if not takes_answer(assignment):
         message = f"{person.username} answered after their assignment was {assignment.state}."
         raise Problem(
             "labelstudio_assignment_ended", f"{message} Assign the case to them again to let it count."
         )
+
+
+def late_pass(row: LabelStudioTask, person: User) -> Assignment | None:
+    """The pass that this person's answer makes after its time was over; None where it was not, or nothing was asked."""
+    asked = row.assignment or asked_of(row.case, person, ON_THE_CASES_OWN_TASK)
+    return asked if asked is not None and asked.state == AssignmentState.EXPIRED else None
 
 
 def _answered_before(row: LabelStudioTask, person: User) -> User | None:

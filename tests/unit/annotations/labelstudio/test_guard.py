@@ -201,6 +201,30 @@ def test_a_reservation_that_ran_out_yields_to_who_has_begun(case: Case, task: La
     assert status(late, "POST", uri) == 403
 
 
+def test_a_returned_case_that_goes_to_another_is_no_longer_the_firsts(
+    case: Case, task: LabelStudioTask
+) -> None:
+    first = make_user(Role.ANNOTATOR)
+    make_assignment(case, first, state=AssignmentState.DONE)
+    uri = f"/api/tasks/{task.task_id}/annotations"
+    assert status(first, "POST", uri) == 204
+    make_assignment(case, make_user(Role.ANNOTATOR))
+    assert status(first, "POST", uri) == 403
+
+
+@pytest.mark.parametrize("purpose", [Purpose.DOUBLE, Purpose.GOLD])
+@pytest.mark.parametrize(
+    ("state", "answers"), [(AssignmentState.EXPIRED, True), (AssignmentState.RELEASED, False)]
+)
+def test_ones_own_task_takes_the_late_answer(
+    purpose: Purpose, state: AssignmentState, answers: bool, case: Case
+) -> None:
+    user = make_user(Role.ANNOTATOR)
+    own = make_task(case, make_assignment(case, user, purpose, state))
+    assert (status(user, "POST", f"/api/tasks/{own.task_id}/annotations") == 204) is answers
+    assert (status(user, "GET", f"/api/tasks/{own.task_id}") == 204) is answers
+
+
 def test_annotations_belong_to_who_made_them(
     case: Case, holder: User, task: LabelStudioTask, lead: User, there: dict[str, dict[str, Any]]
 ) -> None:

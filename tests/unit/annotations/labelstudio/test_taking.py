@@ -4,6 +4,7 @@ import copy
 from typing import Any
 
 import pytest
+from django.utils import timezone
 
 from annotations.cases.kinds import Kind
 from annotations.cases.models import Answer, AuthorKind, Case, CaseStatus
@@ -14,7 +15,15 @@ from annotations.labelstudio.pull import pull_project
 from annotations.labelstudio.push import push_cases
 from annotations.labelstudio.taking import PullReport, time_of
 from annotations.labelstudio.there import FormChanged
-from annotations.reviews.models import AnswerChange, Assignment, Purpose, Review, ReviewOutcome, Way
+from annotations.reviews.models import (
+    AnswerChange,
+    Assignment,
+    AssignmentState,
+    Purpose,
+    Review,
+    ReviewOutcome,
+    Way,
+)
 from crashdesk.accounts.models import User
 from tests.factories import make_case, make_user, make_video
 from tests.unit.annotations.labelstudio.fake import FakeLabelStudio
@@ -185,6 +194,58 @@ def test_a_task_of_one_assignment_is_that_persons_alone(
     assert pulled(project, studio).submitted == 1
     review = Review.objects.get()
     assert (review.reviewer, review.assignment) == (ann, mine)
+
+
+def closed(assignment: Assignment, state: AssignmentState) -> None:
+    assignment.state, assignment.closed_at = state, timezone.now()
+    assignment.save()
+
+
+def test_a_late_answer_counts_until_the_next_person_has_begun(
+    project: LabelStudioProject, studio: FakeLabelStudio, case: Case, ann: User, ben: User
+) -> None:
+    late = ask(case, ann)
+    closed(late, AssignmentState.EXPIRED)
+    following = ask(case, ben)
+    studio.annotate(case.pk, drawn(studio, case), by=ANN)
+    following.opened_at = timezone.now()
+    following.save()
+    assert codes(pulled(project, studio)) == ["labelstudio_wrong_person"]
+    following.opened_at = None
+    following.save()
+    assert pulled(project, studio, full=True).submitted == 1
+    late.refresh_from_db()
+    following.refresh_from_db()
+    assert (late.state, following.state) == (AssignmentState.DONE, AssignmentState.RELEASED)
+    assert Review.objects.get().assignment == late
+
+
+def test_who_answered_a_returned_case_yields_to_who_has_it_now(
+    project: LabelStudioProject, studio: FakeLabelStudio, case: Case, ann: User, ben: User
+) -> None:
+    ask(case, ann)
+    annotation = studio.annotate(case.pk, drawn(studio, case), by=ANN)
+    assert pulled(project, studio).submitted == 1
+    again = ask(case, ben)
+    studio.edit(case.pk, annotation, result=drawn(studio, case)[:-1])
+    assert codes(pulled(project, studio)) == ["labelstudio_wrong_person"]
+    closed(again, AssignmentState.RELEASED)
+    assert pulled(project, studio, full=True).submitted == 1
+
+
+def test_a_late_answer_in_ones_own_task_counts(
+    project: LabelStudioProject, studio: FakeLabelStudio, case: Case, ann: User
+) -> None:
+    mine = ask(case, ann, Purpose.DOUBLE)
+    LabelStudioTask.objects.update(assignment=mine)
+    studio.task_of(case.pk)["data"]["external_id"] = f"case-{case.pk}-pass-{mine.pk}"
+    studio.annotate(case.pk, drawn(studio, case), by=ANN)
+    closed(mine, AssignmentState.RELEASED)
+    assert codes(pulled(project, studio)) == ["labelstudio_assignment_ended"]
+    closed(mine, AssignmentState.EXPIRED)
+    assert pulled(project, studio, full=True).submitted == 1
+    mine.refresh_from_db()
+    assert (mine.state, Review.objects.get().purpose) == (AssignmentState.DONE, Purpose.DOUBLE)
 
 
 def test_whoever_has_a_task_of_their_own_answers_there(
