@@ -1,16 +1,21 @@
 """Watching a running policy: what the audit has found so far, and stopping it when that, or the model, says so."""
 
 from dataclasses import asdict
-from typing import Any
+from datetime import datetime
+from typing import Any, Final
 
 import numpy as np
 from django.db import transaction
-from django.db.models import Count
+from django.db.models import Count, Max
 
+from annotations.reviews.models import ReviewPlan
 from model_assist.auto_approval.judging import judge
-from model_assist.auto_approval.models import AUDITED, Evidence, Policy, PolicyDecision, PolicyState
+from model_assist.auto_approval.models import AUDITED, Evidence, Outcome, Policy, PolicyDecision, PolicyState
 from model_assist.auto_approval.services import halt, out_of_date
 from model_assist.auto_approval.watching import BOUND, Start, Verdict, series, watch
+
+STALLED: Final = 10
+"""Warn when, by the audit's share, so many audited cases should have come in since the last that counted."""
 
 
 def start_of(policy: Policy) -> Start:
@@ -79,18 +84,46 @@ def _words(policy: Policy, verdict: Verdict) -> str:
     )
 
 
+def approved_since(policy: Policy) -> int:
+    """Cases it has approved since people settled the last audited case that counts for the bound, undone ones too."""
+    approved = policy.decisions.filter(outcome=Outcome.APPROVED)
+    settled = policy.decisions.filter(outcome__in=AUDITED, judged_at__isnull=False)
+    if policy.evidence == Evidence.BLIND:
+        settled = settled.filter(blind=True)
+    last: datetime | None = settled.aggregate(last=Max("judged_at"))["last"]
+    return (approved if last is None else approved.filter(decided_at__gt=last)).count()
+
+
+def warning_of(policy: Policy, since: int) -> str:
+    """Why the bound says little of what is approved now: its evidence does not grow. Empty where all is well."""
+    if not since:
+        return ""
+    cases = "1 case" if since == 1 else f"{since:,} cases"
+    told = (
+        f"{cases} approved since the last audited case that counts for the bound was settled: the bound says nothing "
+        "new of these, only the alarm hears what the audit finds."
+    )
+    if policy.evidence == Evidence.BLIND:
+        plan = ReviewPlan.objects.filter(corpus=policy.corpus_id).order_by("-version").first()
+        if plan is None or not plan.blind_share:
+            return f"{told} Only the control arm counts, and the review plan's control arm (blind_share) is empty."
+    return told if since * policy.audit_share >= STALLED else ""
+
+
 def monitor(policy: Policy) -> dict[str, Any]:
     """Where the audit of a certified policy stands, and how it came there: see serializers.MonitorSerializer."""
     found, verdict, start = audited(policy), verdict_of(policy), start_of(policy)
     kept = [wrong for (wrong, _), counts in zip(found, counted(policy, found), strict=True) if counts]
     course = series(policy.promise, start, kept)
+    since = approved_since(policy)
     outcomes = dict(policy.decisions.order_by().values_list("outcome").annotate(Count("pk")))
     return {
         "audited": len(found),
         "waiting": policy.decisions.filter(outcome__in=AUDITED, judged_at__isnull=True).count(),
         "counted": start.cases + len(kept), "wrong": start.wrong + sum(kept), "upper": float(course.upper[-1]),
         "upper_fixed": float(course.fixed[-1]), "limit": policy.max_error, "alarm": verdict.evidence,
-        "rings_at": float(policy.patience), "outcomes": outcomes,
+        "rings_at": float(policy.patience), "outcomes": outcomes, "approved_since": since,
+        "warning": warning_of(policy, since),
         "series": [
             {
                 "cases": int(cases), "rate": None if np.isnan(rate) else float(rate), "upper": float(upper),

@@ -1,6 +1,6 @@
 """Policies as JSON, and what asks for them."""
 
-from typing import Any
+from typing import Any, cast
 
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
@@ -80,7 +80,7 @@ class PolicySerializer(serializers.ModelSerializer[Policy]):
         return shown
 
     def _may_know(self, corpus_id: int) -> bool:
-        known: dict[int, bool] = self.context.setdefault("may_know_seeds", {})
+        known: dict[int, bool] = cast(dict[str, Any], self.context).setdefault("may_know_seeds", {})
         if corpus_id not in known:
             known[corpus_id] = may_in(self.context["request"].user, NEEDS, corpus_id)
         return known[corpus_id]
@@ -159,6 +159,12 @@ class MonitorSerializer(serializers.Serializer[dict[str, Any]]):
     limit = serializers.FloatField()
     alarm = serializers.FloatField(help_text="evidence for a risen error rate")
     rings_at = serializers.FloatField()
+    approved_since = serializers.IntegerField(
+        help_text="cases approved since the last audited case behind the bound was settled"
+    )
+    warning = serializers.CharField(
+        help_text="why the bound says little of what is approved now; empty where its evidence grows"
+    )
     outcomes = serializers.DictField(child=serializers.IntegerField(), help_text="decisions by outcome")
     series = serializers.ListField(
         child=serializers.DictField(child=serializers.FloatField(allow_null=True)),

@@ -68,6 +68,10 @@ def test_a_policy_is_shown_through_its_life(client: Client, lead: User, annotato
     assert f"<strong>{approved}</strong> approved unseen" in page
     assert f"/{policy.pk}/stop" in page
     assert "plot--policy" in page
+    assert "The evidence does not grow" not in page
+    Policy.objects.filter(pk=policy.pk).update(evidence="blind")
+    assert "The evidence does not grow" in shown(client, lead, world.corpus.pk)
+    Policy.objects.filter(pk=policy.pk).update(evidence="any")
     for act in ("start", "stop", "undo", "certify", "decisions"):
         assert f"/{policy.pk}/{act}" not in shown(client, annotator, world.corpus.pk)
     audited = policy.decisions.filter(outcome="audit").values_list("case", flat=True)

@@ -48,6 +48,7 @@ def test_a_lead_sets_up_certifies_starts_and_undoes_a_policy(client: Client, lea
     assert told["waiting"] == told["outcomes"]["audit"]
     assert told["upper"] == told["series"][-1]["upper"] <= told["limit"] == 0.1
     assert told["upper_fixed"] < told["upper"]
+    assert (told["approved_since"], told["warning"]) == (told["outcomes"]["approved"], "")
     rows = client.get(f"{one}/decisions?outcome=audit").json()["results"]
     assert {row["outcome"] for row in rows} == {"audit"}
     assert all(row["draw"] < 0.2 for row in rows)
