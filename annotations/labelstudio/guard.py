@@ -36,7 +36,8 @@ class Need(StrEnum):
     OWN_TASKS = "own tasks"
     """As PROJECT; whoever does not oversee the corpus gets the list of their own tasks only."""
     SEE_TASK = "see task"
-    """The case is or was theirs to answer, or they oversee the corpus and are to answer it blind themselves nowhere."""
+    """The case is or was theirs to answer, or they oversee the corpus and neither are nor may be asked to answer this
+    case blind."""
     ANSWER_TASK = "answer task"
     """The case is theirs to answer now."""
     SEE_ANNOTATION = "see annotation"

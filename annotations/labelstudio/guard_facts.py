@@ -13,6 +13,7 @@ from django.db.models import Q, QuerySet
 from annotations.cases.models import CaseStatus
 from annotations.corpora.access import open_to
 from annotations.corpora.models import Video
+from annotations.gold.sight import BEFORE_SUBMISSION
 from annotations.labelstudio.accounts.models import Member
 from annotations.labelstudio.client import LabelStudioRefused, client
 from annotations.labelstudio.models import LabelStudioProject, LabelStudioTask
@@ -28,6 +29,8 @@ CORRECTABLE = (CaseStatus.IN_REVIEW, CaseStatus.SUBMITTED, CaseStatus.RETURNED)
 """Where a case stands while whoever answered it may still correct themselves."""
 BLIND = (Purpose.ANNOTATE, Purpose.DOUBLE, Purpose.GOLD)
 ANSWERING = (Purpose.ANNOTATE, Purpose.SECOND)
+UNDECIDED = Q(case__draw__double=True, case__status__in=BEFORE_SUBMISSION)
+"""Tasks of cases that two people answer, while a pass is missing."""
 
 
 class Facts:
@@ -57,9 +60,12 @@ class Facts:
         return may_in(self.user, Action.VIEW, project.corpus_id)
 
     def oversees_project(self) -> bool:
-        """Whether all its tasks may be listed for the person: they approve or synchronise, and answer nothing blind."""
+        """Whether all its tasks may be listed for the person: they approve or synchronise, and nothing there is or may
+        become theirs to answer blind."""
         project = self._project()
         if project is None or not self._oversees(project.corpus_id):
+            return False
+        if self._may_come_second(project.corpus_id) and project.tasks.filter(UNDECIDED).exists():
             return False
         mine = Assignment.objects.filter(person=self.user, state=AssignmentState.OPEN, purpose__in=BLIND)
         return not mine.filter(case__corpus=project.corpus_id).exists()
@@ -81,6 +87,11 @@ class Facts:
     def _oversees(self, corpus_id: int) -> bool:
         return any(may_in(self.user, action, corpus_id) for action in (Action.APPROVE, Action.SYNC))
 
+    def _may_come_second(self, corpus_id: int) -> bool:
+        """Whether the queue may give the person a second pass: then a first one must not be seen before. Who assigns
+        sees everything, and chooses somebody else."""
+        return may_in(self.user, Action.REVIEW, corpus_id) and not may_in(self.user, Action.ASSIGN, corpus_id)
+
     # --- tasks ------------------------------------------------------------------------------------
 
     def sees_task(self) -> bool:
@@ -92,7 +103,10 @@ class Facts:
         blind = Assignment.objects.filter(
             case=task.case_id, person=self.user, state=AssignmentState.OPEN, purpose__in=BLIND
         )
-        return self._oversees(task.project.corpus_id) and not blind.exists()
+        if blind.exists() or not self._oversees(task.project.corpus_id):
+            return False
+        undecided = LabelStudioTask.objects.filter(UNDECIDED, pk=task.pk)
+        return not (self._may_come_second(task.project.corpus_id) and undecided.exists())
 
     def answers_task(self) -> bool:
         return self._answers(self._task(self.task_id))

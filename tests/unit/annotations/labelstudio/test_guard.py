@@ -17,7 +17,8 @@ from annotations.labelstudio.doors import read_session
 from annotations.labelstudio.guard import TABLE, Asked, Need, Verdict, decide, rule_for
 from annotations.labelstudio.key import KEY_HEADER, door_key
 from annotations.labelstudio.models import LabelStudioTask
-from annotations.reviews.models import AssignmentState, Purpose
+from annotations.reviews.models import AssignmentState, CaseDraw, Purpose
+from annotations.reviews.plans import current_plan
 from crashdesk.accounts.models import Role, User
 from crashdesk.environment import S3Location
 from tests.factories import make_case, make_user, make_video
@@ -171,6 +172,30 @@ def test_who_oversees_sees_all_but_what_they_answer_blind(
     gold.state, gold.closed_at = AssignmentState.DONE, timezone.now()
     gold.save()
     assert status(lead, "GET", uri) == 204
+
+
+@pytest.mark.parametrize(
+    ("role", "before", "after"),
+    [(Role.REVIEWER, 403, 204), (Role.LEAD, 204, 204), (Role.ENGINEER, 204, 204), (Role.ANNOTATOR, 403, 403)],
+)
+def test_who_may_get_the_second_pass_sees_no_first(
+    role: Role, before: int, after: int, case: Case, task: LabelStudioTask, there: dict[str, dict[str, Any]]
+) -> None:
+    plan = current_plan(case.corpus_id)
+    draw = CaseDraw.objects.create(case=case, plan=plan, blind=False, double=True, second=False)
+    user, project = make_user(role), task.project.project_id
+    there["/api/annotations/5/"] = {"completed_by": 1, "task": task.task_id}
+    uris = (f"/api/tasks/{task.task_id}", "/api/annotations/5")
+    lists = f"/api/tasks?project={project}"
+    assert [status(user, "GET", uri) for uri in uris] == [before, before]
+    assert (ask(user, "GET", lists).query is None) is (before == 204)
+    Case.objects.filter(pk=case.pk).update(status=CaseStatus.DISPUTED)
+    assert [status(user, "GET", uri) for uri in uris] == [after, after]
+    assert (ask(user, "GET", lists).query is None) is (after == 204)
+    Case.objects.filter(pk=case.pk).update(status=CaseStatus.IN_REVIEW)
+    draw.double = False
+    draw.save()
+    assert [status(user, "GET", uri) for uri in uris] == [after, after]
 
 
 @pytest.mark.parametrize(
