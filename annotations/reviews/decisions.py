@@ -12,6 +12,7 @@ from annotations.cases.services import point_approved, said_by, settle_media
 from annotations.cases.workflow import InvalidMove, move
 from annotations.corpora.access import require
 from annotations.reviews.assignments import hand_back
+from annotations.reviews.changes import says_the_same
 from annotations.reviews.disputes import drop_live
 from annotations.reviews.draws import draw_of
 from annotations.reviews.models import Review
@@ -54,7 +55,8 @@ def approve(*, case: Case, by: User) -> Case:
     """Let the answers of the latest submitted review count.
 
     Raises Problem: not_allowed, not_found, nothing_submitted, needs_another_person (the case was drawn for a second
-    look, and `by` answered it), blocked_by_findings (fields.findings lists them), invalid_move.
+    look, and `by` answered it or changed an answer when looking it over), blocked_by_findings (fields.findings lists
+    them), invalid_move.
     """
     require(by, Action.APPROVE, case.corpus_id)
     case = Case.objects.select_for_update().get(pk=case.pk)
@@ -65,14 +67,30 @@ def approve(*, case: Case, by: User) -> Case:
     review = latest_submitted(case)
     if review is None:
         raise Problem("nothing_submitted", f"Case {case.pk} has no submitted review.")
-    if draw_of(case).second and any(passed.reviewer_id == by.pk for passed in answered(case)):
+    if draw_of(case).second and _wrote(case, review, by):
         raise Problem(
             "needs_another_person",
-            f"Case {case.pk} was drawn for a second look; {by.username} answered it, so another person approves it.",
+            f"Case {case.pk} was drawn for a second look; {by.username} wrote answers that count, "
+            "so another person approves it.",
         )
     raise_findings(case, findings_of(review))
     point_approved(case=case, answers=review.answers.all(), by=by)
     return case
+
+
+def _wrote(case: Case, review: Review, person: User) -> bool:
+    """Whether the person answered the case, or what `review` lets count holds something else than was answered, by them.
+
+    Saying the same as the latest pass is looking it over; a different answer is the person's own.
+    """
+    passes = answered(case)
+    if any(passed.reviewer_id == person.pk for passed in passes):
+        return True
+    if review.reviewer_id != person.pk:
+        return False
+    before = said_by(passes[-1].answers.all()) if passes else {}
+    now = said_by(review.answers.all())
+    return now.keys() != before.keys() or any(not says_the_same(now[kind], before[kind]) for kind in now)
 
 
 def finding_data(finding: RuleFinding) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from annotations.reviews.models import Assignment, AssignmentState, Dispute, Dis
 from annotations.reviews.passes import both_passes, latest_submitted
 from annotations.reviews.plans import set_plan
 from annotations.reviews.services import record_skip, withdraw
-from crashdesk.accounts.models import User
+from crashdesk.accounts.models import Role, User
 from crashdesk.api.errors import Problem
 from crashdesk.audit.services import history
 from tests.disputes_made import LATE, answer, ask, make_dispute, make_planned_case
@@ -223,7 +223,9 @@ def test_a_case_for_a_second_look_is_approved_by_another_person(reviewer: User, 
     assert approve(case=case, by=lead).status == CaseStatus.APPROVED
 
 
-def test_who_looked_over_it_may_approve_what_they_changed(annotator: User, reviewer: User) -> None:
+def test_who_changed_something_when_looking_it_over_does_not_approve_it(
+    annotator: User, reviewer: User
+) -> None:
     case = make_planned_case(second_share=1.0)
     answer(case, annotator)
     ask(case, reviewer, Purpose.SECOND)
@@ -232,5 +234,16 @@ def test_who_looked_over_it_may_approve_what_they_changed(annotator: User, revie
     )
     assert fixed.purpose == Purpose.SECOND
     assert latest_submitted(case) == fixed
-    assert approve(case=case, by=reviewer).status == CaseStatus.APPROVED
+    with pytest.raises(Problem) as caught:
+        approve(case=case, by=reviewer)
+    assert caught.value.code == "needs_another_person"
+    assert approve(case=case, by=make_user(Role.REVIEWER)).status == CaseStatus.APPROVED
     assert case.approved.get(kind=Kind.CRASH_DESCRIPTION).answer.author == reviewer
+
+
+def test_who_looked_it_over_and_said_the_same_may_approve_it(annotator: User, reviewer: User) -> None:
+    case = make_planned_case(second_share=1.0)
+    answer(case, annotator, LATE)
+    ask(case, reviewer, Purpose.SECOND)
+    assert answer(case, reviewer, LATE).purpose == Purpose.SECOND
+    assert approve(case=case, by=reviewer).status == CaseStatus.APPROVED
