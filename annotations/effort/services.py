@@ -35,7 +35,7 @@ def note_activity(
 
     Moments and `browser_now_ms` are by the browser's clock, which may be wrong: what lies between the two is taken off
     the server's. Moments later than that, or older than a day, are left out. Problem not_found, not_allowed.
-    What is reserved for the person in the corpus stays theirs while they are active.
+    What is reserved for the person stays theirs while they are active in it (annotations.reviews.assignments.keep).
     No audit row: these are measurements, and there are thousands a day.
     """
     require(by, Action.REVIEW, case.corpus_id)
@@ -55,5 +55,5 @@ def note_activity(
     }  # fmt: skip
     _, new = Activity.objects.get_or_create(person=by, batch=batch, defaults=held)
     if new:
-        keep(person=by, corpus=case.corpus_id)
+        keep(person=by, case=case)
     return len(moments) if new else 0

@@ -112,7 +112,7 @@ def rule(*, dispute: Dispute, kind: str, choice: str, by: User, said: Said | Non
     made, _ = Ruling.objects.update_or_create(
         dispute=dispute, kind=kind, defaults={"choice": choice, "answer": answer, "decided_by": by}
     )
-    keep(person=by, corpus=case.corpus_id)
+    keep(person=by, case=case)
     if before != (choice, answer.pk):
         record(
             actor=by, verb="dispute.ruled", subject=dispute,

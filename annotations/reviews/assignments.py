@@ -28,6 +28,8 @@ from crashdesk.api.errors import Problem
 from crashdesk.audit.services import record, record_ids
 
 EXPIRED_AT_ONCE = 500
+LONGEST_KEPT = 3
+"""So many times the plan's minutes a reservation lasts at most, however active its person is."""
 TAKEN_IN_ORDER = (Purpose.ADJUDICATE, Purpose.SECOND, Purpose.DOUBLE, Purpose.ANNOTATE)
 VERBS = {Way.TAKEN: "case.taken", Way.RETURNED: "case.handed_back"}
 
@@ -179,22 +181,27 @@ def begin(assignment: Assignment, *, at: datetime | None = None) -> None:
     Assignment.objects.filter(pk=assignment.pk, state=AssignmentState.OPEN, opened_at__isnull=True).update(
         opened_at=now
     )
-    keep(person=assignment.person, corpus=assignment.case.corpus_id, at=now)
+    keep(person=assignment.person, case=assignment.case_id, at=now)
 
 
 @transaction.atomic
-def keep(*, person: User, corpus: Corpus | int, at: datetime | None = None) -> int:
-    """The person is at work in this corpus: what is reserved for them there expires as if taken just now.
+def keep(*, person: User, case: Case | int, at: datetime | None = None) -> int:
+    """The person is at work on this case: if it is reserved for them, it expires as if taken just now.
 
-    Returns how many reservations were extended; never shortens one. Called with every sign of activity.
+    Never later than LONGEST_KEPT times the plan's minutes after it was given to them: activity can be made up, and a
+    case is not held for good. Returns how many reservations were extended (0 or 1); never shortens one.
     """
     now = at or timezone.now()
-    corpus_id = corpus if isinstance(corpus, int) else corpus.pk
-    until = now + timedelta(minutes=current_plan(corpus_id).reservation_minutes)
-    mine = Assignment.objects.filter(
-        person=person, state=AssignmentState.OPEN, case__corpus=corpus_id, expires_at__gt=now
-    )
-    return mine.filter(expires_at__lt=until).update(expires_at=until)
+    case_id = case if isinstance(case, int) else case.pk
+    held = Assignment.objects.filter(
+        person=person, state=AssignmentState.OPEN, case=case_id, expires_at__gt=now
+    ).select_related("case")
+    extended = 0
+    for one in held:
+        kept = timedelta(minutes=current_plan(one.case.corpus_id).reservation_minutes)
+        until = min(now + kept, one.assigned_at + LONGEST_KEPT * kept)
+        extended += held.filter(pk=one.pk, expires_at__lt=until).update(expires_at=until)
+    return extended
 
 
 @transaction.atomic

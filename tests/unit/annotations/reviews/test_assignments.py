@@ -286,15 +286,24 @@ def test_a_reviewer_takes_what_is_to_be_looked_over_but_never_their_own() -> Non
     assert (found.case, found.purpose) == (case, Purpose.SECOND)
 
 
-def test_whoever_is_at_work_keeps_what_is_reserved_for_them_in_that_corpus() -> None:
-    corpus, elsewhere, (me,) = planned_corpus(), planned_corpus(), people(1)
-    here = [given(case, me, minutes=5) for case in drafted(corpus, 2)]
-    there = given(drafted(elsewhere)[0], me, minutes=5)
-    assert assignments.keep(person=me, corpus=corpus) == 2
-    for one in (*here, there):
-        one.refresh_from_db()
-    assert all(one.expires_at - timezone.now() > timedelta(minutes=119) for one in here)  # type: ignore[operator]
-    assert there.expires_at - timezone.now() <= timedelta(minutes=5)  # type: ignore[operator]
+def test_whoever_is_at_work_keeps_the_case_they_work_on_and_no_other() -> None:
+    corpus, (me,) = planned_corpus(), people(1)
+    one, other = (given(case, me, minutes=5) for case in drafted(corpus, 2))
+    assert assignments.keep(person=me, case=one.case) == 1
+    one.refresh_from_db()
+    other.refresh_from_db()
+    assert one.expires_at - timezone.now() > timedelta(minutes=119)  # type: ignore[operator]
+    assert other.expires_at - timezone.now() <= timedelta(minutes=5)  # type: ignore[operator]
+
+
+def test_no_activity_keeps_a_case_for_good() -> None:
+    corpus, (me,) = planned_corpus(reservation_minutes=10), people(1)
+    (case,) = drafted(corpus)
+    held = given(case, me, minutes=10)
+    for minutes in (8, 16, 24, 29):
+        assignments.keep(person=me, case=case, at=held.assigned_at + timedelta(minutes=minutes))
+    held.refresh_from_db()
+    assert held.expires_at == held.assigned_at + timedelta(minutes=30)
 
 
 def test_keeping_never_shortens_and_never_revives() -> None:
@@ -303,7 +312,7 @@ def test_keeping_never_shortens_and_never_revives() -> None:
         given(case, me, minutes=minutes)
         for case, minutes in zip(drafted(corpus, 3), (600, 0, None), strict=True)
     )
-    assert assignments.keep(person=me, corpus=corpus) == 0
+    assert [assignments.keep(person=me, case=one.case) for one in (long, over, endless)] == [0, 0, 0]
     assert assignments.expire_due() == 1
     over.refresh_from_db()
     endless.refresh_from_db()
