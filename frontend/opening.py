@@ -11,7 +11,7 @@ from django.shortcuts import redirect
 from django.utils import timezone
 from django.utils.decorators import method_decorator
 from django.views.decorators.cache import never_cache
-from django.views.decorators.http import require_safe
+from django.views.decorators.http import require_http_methods, require_safe
 
 from annotations.cases.models import Case
 from annotations.corpora.access import open_to
@@ -37,11 +37,16 @@ TOO_SOON_SECONDS: Final = 20
 """A session so young that does not work will not work when it is made again."""
 
 
-@require_safe
+@require_http_methods(["GET", "HEAD", "POST"])
 @login_required
 @never_cache
 def review(request: HttpRequest, pk: int) -> HttpResponse:
-    """Open a case in Label Studio to answer it: it is taken for the person when nobody has it."""
+    """Open a case in Label Studio to answer it: it is taken for the person when nobody has it.
+
+    Another site can lead a browser here: then the person is asked first, and says so by a POST.
+    """
+    if request.method != "POST" and request.headers.get("Sec-Fetch-Site") == "cross-site":
+        return page(request, "frontend/opening/ask.html", {"case": pk, "page": "cases"})
     user = person(request)
     try:
         case = Case.objects.filter(pk=pk, corpus__in=open_to(user)).first()

@@ -85,6 +85,21 @@ def test_somebody_elses_case_is_explained(case: Case) -> None:
     assert visit(make_user(Role.LEAD), f"/review/{case.pk}").status_code == 404
 
 
+def test_another_site_takes_no_case_for_anybody(case: Case) -> None:
+    browser = Browser(headers={"Host": "desk.example:8000"}, enforce_csrf_checks=True)
+    browser.force_login(make_user(Role.ANNOTATOR))
+    address = f"/review/{case.pk}"
+    asked = browser.get(address, headers={"Sec-Fetch-Site": "cross-site"})
+    assert (asked.status_code, "sessionid" in asked.cookies) == (200, False)
+    assert browser.post(address).status_code == 403
+    assert not Assignment.objects.exists()
+    token = re.search(r'name="csrfmiddlewaretoken" value="(\w+)"', asked.content.decode())
+    assert token is not None
+    assert browser.post(address, {"csrfmiddlewaretoken": token[1]}).status_code == 302
+    assert Assignment.objects.get().case == case
+    assert browser.get(address, headers={"Sec-Fetch-Site": "same-origin"}).status_code == 302
+
+
 def test_nobody_takes_a_case_past_a_pause_the_entrance_or_the_sharing_out(case: Case, lead: User) -> None:
     paused = make_user(Role.ANNOTATOR)
     pause(person=paused, corpus=case.corpus, reason="too many mistakes", by=lead)
