@@ -15,10 +15,9 @@ from annotations.cases.models import (
     AuthorKind,
     Case,
     CaseStatus,
-    case_has_said,
     in_review_order,
 )
-from annotations.cases.sight import shown_with, sight_of
+from annotations.cases.sight import said_in_sight, shown_with, sight_of
 from annotations.corpora.search import video_has_words
 from crashdesk.accounts.models import User
 from crashdesk.accounts.scope import narrow
@@ -69,7 +68,7 @@ def narrowed(filters: Filters, user: User) -> QuerySet[Case]:
     if filters.source:
         cases = cases.filter(video__source=filters.source)
     if filters.q:
-        found = video_has_words(filters.q, field="video_id") | case_has_said(filters.q)
+        found = video_has_words(filters.q, field="video_id") | said_in_sight(user, filters.q)
         number = filters.q.removeprefix("#")
         if number.isascii() and number.isdigit() and int(number) <= MAX_ID:
             found |= Q(pk=int(number))

@@ -197,9 +197,9 @@ class Answer(models.Model):
         return f"{self.kind} of case {self.case_id}"
 
 
-def case_has_said(text: str) -> Q:
-    """Of cases: some answer in words holds these words, or their beginnings."""
-    texts = Answer.objects.filter(kind__in=TEXT_KINDS)
+def case_has_said(text: str, among: Q | None = None) -> Q:
+    """Of cases: some answer in words (`among`: of these) holds these words, or their beginnings."""
+    texts = Answer.objects.filter(among or Q(), kind__in=TEXT_KINDS)
     found = with_words(texts, text, KT("value__text"), column="case_id")
     return Q(pk__in=[]) if found is None else Q(pk__in=found)
 

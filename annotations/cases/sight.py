@@ -9,10 +9,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, Protocol, TypeVar
 
-from django.db.models import Q
+from django.db.models import Exists, OuterRef, Q
 
-from annotations.cases.models import Answer, AuthorKind, Case, CaseStatus
+from annotations.cases.models import Answer, ApprovedAnswer, AuthorKind, Case, CaseStatus, case_has_said
 from crashdesk.accounts.models import User
+from crashdesk.accounts.permissions import Action
+from crashdesk.accounts.scope import reach
 
 COMMON: Final = {"case.created", "case.ready", "case.predicting", "case.predicted", "case.in_review"}
 """What happens to every case before anybody answers it."""
@@ -128,3 +130,20 @@ def shown_with(person: User, statuses: Collection[str]) -> Q:
         return Q(status__in=statuses)
     seen_so = [case for case in masked if sight.shown_as(case) in statuses]
     return Q(status__in=statuses) & ~Q(pk__in=masked) | Q(pk__in=seen_so)
+
+
+def said_in_sight(person: User, text: str) -> Q:
+    """Of cases: an answer in words that may be shown to the person holds these words, or their beginnings.
+
+    A search finds no more than a look would: where somebody does not lead, the approved answers of unmasked cases,
+    their own and, where they approve, what people submitted. Drafts are left out: some are hidden.
+    """
+    leads = reach(person, Action.ASSIGN)
+    if leads.everywhere:
+        return case_has_said(text)
+    unmasked = ~Q(case__in=list(sight_of(person).masked()))
+    approved = Q(Exists(ApprovedAnswer.objects.filter(answer=OuterRef("pk"))))
+    submitted = Q(author_kind=AuthorKind.PERSON, case__status=CaseStatus.SUBMITTED)
+    submitted &= reach(person, Action.APPROVE).inside("case__corpus")
+    seen = Q(author=person) | unmasked & (approved | submitted) | leads.inside("case__corpus")
+    return case_has_said(text, seen)

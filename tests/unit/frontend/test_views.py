@@ -4,13 +4,16 @@ import pytest
 from django.test import Client
 
 from annotations.cases.kinds import Kind
-from annotations.cases.models import CaseStatus
+from annotations.cases.models import Case, CaseStatus
 from annotations.cases.rules import Said
 from annotations.corpora.models import MediaState, VideoFinding
 from annotations.datasets.services import freeze
+from annotations.gold.services import mark
+from annotations.reviews.decisions import approve
 from crashdesk.accounts.models import User
 from frontend.queue import Filters, neighbours
 from tests import factories
+from tests.disputes_made import LATE, answer, make_planned_case
 
 pytestmark = pytest.mark.django_db
 EVIL = "<script>alert('crash')</script>.mp4"
@@ -93,6 +96,23 @@ def test_filters_narrow_the_list(client: Client, lead: User) -> None:
         text = page(client, lead, f"/cases?{query}")
         assert found in text, query
         assert missing not in text, query
+
+
+def test_a_search_finds_no_answer_that_is_hidden(
+    client: Client, annotator: User, reviewer: User, lead: User
+) -> None:
+    case = make_planned_case(double_share=1.0)
+    address, author = "/cases?q=ice+bridge", factories.make_user()
+    answer(case, author, LATE)
+    for person, found in ((annotator, False), (reviewer, False), (lead, True), (author, True)):
+        assert (f"/cases/{case.pk}" in page(client, person, address)) is found, person
+    answer(case, factories.make_user(), LATE)
+    for person, found in ((annotator, False), (reviewer, True)):
+        assert (f"/cases/{case.pk}" in page(client, person, address)) is found, person
+    approve(case=Case.objects.get(pk=case.pk), by=lead)
+    assert f"/cases/{case.pk}" in page(client, annotator, address)
+    mark(case=Case.objects.get(pk=case.pk), by=lead)
+    assert f"/cases/{case.pk}" not in page(client, annotator, address)
 
 
 def test_the_list_costs_a_fixed_number_of_queries(
