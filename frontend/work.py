@@ -20,7 +20,6 @@ from crashdesk.accounts.permissions import Action, may_in
 
 TASKS = {
     Purpose.ANNOTATE: "Answer",
-    Purpose.DOUBLE: "Answer",  # nobody is told that theirs is the second pass
     Purpose.SECOND: "Look over",
     Purpose.ADJUDICATE: "Decide",
 }

@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from annotations.cases.models import CaseStatus
 from annotations.corpora.models import Corpus
-from annotations.gold.asking import barred, next_gold
+from annotations.gold.asking import LIKE_ANY_OTHER, barred, next_gold
 from annotations.gold.models import Pause
 from annotations.gold.queue_skill import skills_of
 from annotations.reviews.assignments import Turn, held_by, take_next, turn
@@ -59,7 +59,7 @@ def paused_people(corpus: Corpus) -> set[int]:
 
 @dataclass(frozen=True)
 class Item:
-    """One case in somebody's queue, as they may see it: a gold case looks like any other."""
+    """One case in somebody's queue, as they may see it: a gold case and a second pass look like any other."""
 
     assignment: Assignment
     purpose: Purpose
@@ -81,7 +81,7 @@ def as_seen(assignment: Assignment) -> Item:
         place = Turn.TAKEN if assignment.opened_at is None else Turn.BEGUN
     return Item(
         assignment=assignment,
-        purpose=Purpose.ANNOTATE if gold else Purpose(assignment.purpose),
+        purpose=Purpose.ANNOTATE if assignment.purpose in LIKE_ANY_OTHER else Purpose(assignment.purpose),
         status=CaseStatus.IN_REVIEW if gold else CaseStatus(case.status),
         turn=place,
         reason=case.returned_reason if place == Turn.RETURNED else "",

@@ -26,7 +26,7 @@ WHATS = {
 
 
 class QueueItemSerializer(serializers.Serializer[Item]):
-    """One case of the person's own queue. Which of them are gold is not told."""
+    """One case of the person's own queue. Which of them are gold or second passes is not told."""
 
     id = serializers.IntegerField(source="assignment.pk")
     case = serializers.IntegerField(source="assignment.case_id")

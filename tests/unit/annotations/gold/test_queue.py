@@ -66,6 +66,9 @@ def test_a_gold_case_looks_like_any_other_to_whom_it_is_given(lead: User) -> Non
         Turn.TAKEN,
         "",
     )
+    double = drafted(planned_corpus(double_share=1.0))[0]
+    given(double, make_user(Role.ANNOTATOR))
+    assert as_seen(given(double, make_user(Role.ANNOTATOR), Purpose.DOUBLE)).purpose == Purpose.ANNOTATE
     ordinary = as_seen(given(drafted(corpus)[0], make_user(Role.ANNOTATOR), way=Way.TAKEN))
     assert (ordinary.purpose, ordinary.turn) == (seen.purpose, seen.turn)
     assert next_for(me) == found, "the entrance comes first"
