@@ -79,7 +79,7 @@ def approve(*, case: Case, by: User) -> Case:
 
 
 def _wrote(case: Case, review: Review, person: User) -> bool:
-    """Whether the person answered the case, or what `review` lets count holds something else than was answered, by them.
+    """Whether the person answered the case, or changed something of that in `review`, which counts now.
 
     Saying the same as the latest pass is looking it over; a different answer is the person's own.
     """
