@@ -66,7 +66,7 @@ VALIDATION_SEED: Final = 31337
 
 VISION: Final = Stage("vision", steps=1000, lr=2e-3, span=1800, cool=300, check_every=100)
 LANGUAGE: Final = Stage(
-    "language", steps=2600, lr=2e-3, span=4000, cool=600, accumulation=4, warmup=100, check_every=200
+    "language", steps=3500, lr=2e-3, span=6000, cool=800, accumulation=4, warmup=100, check_every=200
 )
 
 
