@@ -20,10 +20,12 @@ from annotations.cases.models import (
 from annotations.cases.reexamine import examine_again
 from annotations.cases.serializers import CaseSerializer, CaseStateSerializer, GuidelineSerializer
 from annotations.cases.sight import shown_with
-from annotations.corpora.models import Video
+from annotations.corpora.access import open_to
+from annotations.corpora.models import Corpus, Video
 from annotations.corpora.search import video_has_words
 from crashdesk.accounts.permissions import Action
 from crashdesk.accounts.scope import narrow
+from crashdesk.api.errors import Problem
 from crashdesk.api.narrowed import OpenRows, who
 from crashdesk.jobs.api import JobSerializer
 
@@ -59,6 +61,23 @@ class CaseFilter(django_filters.FilterSet):  # type: ignore[misc]
             "search",
             "ordering",
         ]
+
+    def filter_queryset(self, queryset: QuerySet[Case]) -> QuerySet[Case]:
+        asked = self.form.cleaned_data
+        if any(one.lstrip("-") == "status_changed_at" for one in asked["ordering"] or ()):
+            self._refuse_unseen_times(asked["corpus"])
+        cases: QuerySet[Case] = super().filter_queryset(queryset)
+        return cases
+
+    def _refuse_unseen_times(self, corpus: Corpus | None) -> None:
+        """When a case really changed is not for those who may be shown another status (annotations.cases.sight)."""
+        user = who(self.request)
+        listed = open_to(user) if corpus is None else open_to(user).filter(pk=corpus.pk)
+        known = open_to(user, Action.APPROVE), open_to(user, Action.ASSIGN)
+        if listed.exclude(pk__in=known[0].values("pk")).exclude(pk__in=known[1].values("pk")).exists():
+            message = "Only who approves in every corpus listed sorts by when the status changed: name such a corpus."
+            told = {"ordering": ["status_changed_at is not open to you here"]}
+            raise Problem("ordering_not_open", message, fields=told, status=400)
 
     def with_status(self, cases: QuerySet[Case], name: str, value: list[str]) -> QuerySet[Case]:
         return cases.filter(shown_with(who(self.request), value)) if value else cases

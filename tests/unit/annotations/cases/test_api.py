@@ -9,7 +9,7 @@ from annotations.cases.kinds import Kind
 from annotations.cases.models import Case, CaseStatus
 from annotations.cases.rules import Said
 from annotations.corpora.models import VideoFinding
-from crashdesk.accounts.models import User
+from crashdesk.accounts.models import Membership, Role, User
 from tests.factories import CRASH, add_drafts, make_case, make_corpus, make_guideline, make_video
 
 pytestmark = pytest.mark.django_db
@@ -164,3 +164,18 @@ def test_the_admin_pages_open(admin: User) -> None:
     for model in ("guideline", "case", "answer", "approvedanswer"):
         assert api.get(f"/admin/cases/{model}/").status_code == 200
     assert api.get(f"/admin/cases/guideline/{case.guideline_id}/change/").status_code == 200
+
+
+def test_only_who_sees_how_cases_stand_sorts_by_when_they_changed(annotator: User, reviewer: User) -> None:
+    case = make_case(CaseStatus.SUBMITTED)
+    api = client(annotator)
+    refused = api.get("/api/cases?ordering=-status_changed_at")
+    assert (refused.status_code, refused.json()["error"]["code"]) == (400, "ordering_not_open")
+    assert api.get("/api/cases?ordering=-review_rank").status_code == 200
+    api = client(reviewer)
+    rows = api.get("/api/cases?ordering=-status_changed_at").json()["results"]
+    assert [row["id"] for row in rows] == [case.pk]
+    elsewhere = make_corpus()
+    Membership.objects.create(user=reviewer, corpus=elsewhere, role=Role.ANNOTATOR)
+    assert api.get("/api/cases?ordering=status_changed_at").status_code == 400
+    assert api.get(f"/api/cases?ordering=status_changed_at&corpus={case.corpus_id}").status_code == 200
