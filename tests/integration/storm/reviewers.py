@@ -40,6 +40,7 @@ class Reviewer:
     token: str
     seed: int
     did: dict[int, Did] = field(default_factory=dict)
+    regretted: list[int] = field(default_factory=list)
     retries: int = 0
 
     def work(
@@ -53,6 +54,8 @@ class Reviewer:
             habit = chance.choices(list(HABITS), list(HABITS.values()))[0]
             self.did[task] = self._do(habit, task, other, chance)
             done()
+        for annotation in self.regretted:  # by now they have come home
+            self._ask("DELETE", f"/api/annotations/{annotation}/", None)
 
     def _do(self, habit: str, task: int, other: "Reviewer", chance: random.Random) -> Did:
         drawn = self._opened(task)
@@ -67,10 +70,11 @@ class Reviewer:
         if habit == "accept then edit":
             result = edited(drawn, chance)
             self._ask("PATCH", f"/api/annotations/{annotation}/", {"result": result, "lead_time": 20.5})
-        elif habit.startswith("delete"):
+        elif habit == "delete":
+            self.regretted.append(annotation)
+            return Did(habit, self.email, None)
+        elif habit == "delete and answer again":
             self._ask("DELETE", f"/api/annotations/{annotation}/", None)
-            if habit == "delete":
-                return Did(habit, self.email, None)
             result = edited(drawn, chance)
             self._submit(task, result)
         elif habit == "somebody else answers too":
