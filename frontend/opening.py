@@ -111,7 +111,12 @@ def _taken(case: Case, user: User) -> tuple[Assignment | None, Problem | None]:
     for purpose in (Purpose.ANNOTATE, Purpose.DOUBLE):
         try:
             taken = assign(
-                case=case, person=user, purpose=purpose, way=Way.TAKEN, by=user, minutes=plan.reservation_minutes
+                case=case,
+                person=user,
+                purpose=purpose,
+                way=Way.TAKEN,
+                by=user,
+                minutes=plan.reservation_minutes,
             )
         except Problem as problem:
             refusal = refusal or problem
