@@ -14,6 +14,7 @@ from annotations.corpora.models import Corpus
 from annotations.labelstudio.models import LabelStudioProject, LabelStudioTask
 from annotations.labelstudio.provision import SECRET_HEADER, WEBHOOK_PATH, webhook_secret
 from annotations.labelstudio.push import newest_guideline, push_corpus
+from crashdesk.audit.models import AuditEvent
 from crashdesk.jobs.models import Job
 from tests.factories import (
     CRASH,
@@ -203,10 +204,9 @@ def _tell(made: Scene, corpus: Corpus, reviewers: list[Reviewer], report: Report
     report.never_noted = len(rows(studio, NEVER_NOTED, projects))
     report.hooks = dict(made.chaos.counts)
     report.hook_ms = spread(made.chaos.seconds)
-    jobs = Job.objects.filter(kind="labelstudio_reconcile", state="done")
-    report.comparisons = jobs.count()
-    singles = [one for job in jobs for found in job.result["projects"].values() for one in found["single"]]
-    report.missed_by_polls = sum(one["code"] == "labelstudio_missed" for one in singles)
+    report.comparisons = Job.objects.filter(kind="labelstudio_reconcile", state="done").count()
+    found = AuditEvent.objects.filter(verb="labelstudio.reconciled").values_list("data__found", flat=True)
+    report.missed_by_polls = sum(counts.get("labelstudio_missed", 0) for counts in found)
 
 
 def _as_remembered(studio: str, task: int, did: Did) -> list[str]:
