@@ -64,7 +64,7 @@ class CaseFilter(django_filters.FilterSet):  # type: ignore[misc]
 
     def filter_queryset(self, queryset: QuerySet[Case]) -> QuerySet[Case]:
         asked = self.form.cleaned_data
-        if any(one.lstrip("-") == "status_changed_at" for one in asked["ordering"] or ()):
+        if any(one.lstrip("-") == "status_changed_at" for one in asked.get("ordering") or ()):
             self._refuse_unseen_times(asked["corpus"])
         cases: QuerySet[Case] = super().filter_queryset(queryset)
         return cases

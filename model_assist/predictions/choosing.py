@@ -43,6 +43,10 @@ class RunCaseFilter(CaseFilter):
         super().__init__(data, queryset=queryset)
         self.answered = answered
 
+    def with_status(self, cases: QuerySet[Case], name: str, value: list[str]) -> QuerySet[Case]:
+        """A run goes by what is so, not by what the person who starts it may be shown."""
+        return cases.filter(status__in=value) if value else cases
+
     def with_answers(self, cases: QuerySet[Case], name: str, value: str) -> QuerySet[Case]:
         has = Q(pk__in=self.answered)
         return cases.filter(has if value == "has" else ~has)

@@ -1,5 +1,6 @@
 """The audit log: filtered lists, single rows, and the whole of what a filter leaves as CSV or JSON lines."""
 
+from datetime import UTC, datetime
 from typing import Any
 
 import django_filters
@@ -34,8 +35,8 @@ class AuditFilter(django_filters.FilterSet):  # type: ignore[misc]
     of_site = django_filters.BooleanFilter(
         field_name="corpus_id", lookup_expr="isnull", label="of no corpus: the site's own rows, for admins"
     )
-    since = django_filters.IsoDateTimeFilter(field_name="at", lookup_expr="gte", label="from then on")
-    until = django_filters.IsoDateTimeFilter(field_name="at", lookup_expr="lt", label="before then")
+    since = django_filters.IsoDateTimeFilter(method="with_since", label="from then on")
+    until = django_filters.IsoDateTimeFilter(method="with_until", label="before then")
 
     class Meta:
         model = AuditEvent
@@ -43,6 +44,20 @@ class AuditFilter(django_filters.FilterSet):  # type: ignore[misc]
 
     def with_verb(self, rows: QuerySet[AuditEvent], name: str, value: str) -> QuerySet[AuditEvent]:
         return rows.filter(verb__startswith=value) if value.endswith(".") else rows.filter(verb=value)
+
+    def with_since(self, rows: QuerySet[AuditEvent], name: str, value: datetime) -> QuerySet[AuditEvent]:
+        return rows.filter(at__gte=_utc(value))
+
+    def with_until(self, rows: QuerySet[AuditEvent], name: str, value: datetime) -> QuerySet[AuditEvent]:
+        return rows.filter(at__lt=_utc(value))
+
+
+def _utc(moment: datetime) -> datetime:
+    """PostgreSQL refuses offsets beyond 16 hours, which Python takes. Beyond what Python can tell: its bounds."""
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError:
+        return moment.replace(tzinfo=UTC)
 
 
 class AuditLogViewSet(viewsets.ReadOnlyModelViewSet[AuditEvent]):

@@ -170,7 +170,7 @@ def test_the_list_goes_on_by_keyset_and_back(client: Client, lead: User) -> None
 
 
 @pytest.mark.parametrize(
-    ("address", "most"), [("/corpora", 11), ("/corpora/{pk}", 24), ("/corpora/{pk}/videos", 14)]
+    ("address", "most"), [("/corpora", 12), ("/corpora/{pk}", 24), ("/corpora/{pk}/videos", 14)]
 )
 def test_pages_cost_a_fixed_number_of_queries(
     client: Client, lead: User, corpus: Corpus, django_assert_max_num_queries: object, address: str, most: int
