@@ -22,8 +22,10 @@ from annotations.corpora.models import (
     Video,
     VideoFinding,
 )
+from annotations.corpora.restricted import seen_by
 from annotations.corpus_audit.models import CorpusAudit
 from annotations.corpus_audit.services import standings_of
+from crashdesk.accounts.models import User
 from crashdesk.jobs.models import Job
 
 ABSENT = "absent"
@@ -211,7 +213,7 @@ def _row(
     )  # fmt: skip
 
 
-def corpus_facts(corpus: Corpus) -> CorpusFacts:
+def corpus_facts(corpus: Corpus, user: User) -> CorpusFacts:
     """Everything that the page of a corpus shows of what it holds."""
     row = corpus_rows([corpus])[0]
     ours = corpus.videos.order_by()
@@ -229,7 +231,7 @@ def corpus_facts(corpus: Corpus) -> CorpusFacts:
             Part(name, name, count, row.videos, videos_url(corpus.pk, recording=name))
             for name, count in shared.order_by("-many", "recording")[:SHOWN_RECORDINGS]
         ],
-        findings=finding_counts(corpus),
+        findings=finding_counts(corpus, user),
         imports=import_rows(runs[:SHOWN_IMPORTS]),
         more_imports=len(runs) > SHOWN_IMPORTS,
         buckets=corpus.buckets.annotate(object_count=Count("objects_seen")).order_by("id"),
@@ -267,10 +269,10 @@ def _parts(corpus: Corpus, field: str, counts: Mapping[str, int], total: int) ->
     ]  # fmt: skip
 
 
-def finding_counts(corpus: Corpus) -> list[FindingCount]:
+def finding_counts(corpus: Corpus, user: User) -> list[FindingCount]:
     """What was found about the corpus's clips, by code: errors first, then the most frequent."""
     counted = (
-        VideoFinding.objects.filter(video__corpus=corpus)
+        seen_by(VideoFinding.objects.filter(video__corpus=corpus), user)
         .order_by()
         .values("code", "severity")
         .annotate(videos=Count("video", distinct=True))
@@ -287,9 +289,10 @@ def finding_counts(corpus: Corpus) -> list[FindingCount]:
     )
 
 
-def finding_codes(corpus: Corpus) -> list[str]:
+def finding_codes(corpus: Corpus, user: User) -> list[str]:
     """The codes of everything found about the corpus's videos, sorted."""
-    codes = VideoFinding.objects.filter(video__corpus=corpus).order_by("code").values_list("code", flat=True)
+    found = seen_by(VideoFinding.objects.filter(video__corpus=corpus), user)
+    codes = found.order_by("code").values_list("code", flat=True)
     return list(codes.distinct())
 
 

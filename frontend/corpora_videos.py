@@ -9,8 +9,10 @@ from django.http import QueryDict
 
 from annotations.cases.models import Case
 from annotations.corpora.models import Corpus, DuplicateMember, Severity, Video, VideoFinding
+from annotations.corpora.restricted import seen_by
 from annotations.corpora.search import video_has_words
 from annotations.corpora.serializers import storyboard_url
+from crashdesk.accounts.models import User
 from frontend.corpora import ABSENT, MEDIA_WORDS
 
 ANY = "any"
@@ -59,7 +61,7 @@ class VideoFilters:
         return query.urlencode()
 
 
-def narrowed(corpus: Corpus, filters: VideoFilters) -> QuerySet[Video]:
+def narrowed(corpus: Corpus, filters: VideoFilters, user: User) -> QuerySet[Video]:
     """The corpus's videos that the filters leave, by id."""
     videos = Video.objects.filter(corpus=corpus).order_by("id")
     if filters.state == ABSENT:
@@ -72,7 +74,7 @@ def narrowed(corpus: Corpus, filters: VideoFilters) -> QuerySet[Video]:
     if filters.without:
         videos = videos.filter(**{filters.without: ""})
     if filters.finding or filters.severity:
-        found = VideoFinding.objects.filter(video=OuterRef("pk"))
+        found = seen_by(VideoFinding.objects.filter(video=OuterRef("pk")), user)
         if filters.finding not in ("", ANY):
             found = found.filter(code=filters.finding)
         if filters.severity:
@@ -99,11 +101,11 @@ def shown(videos: QuerySet[Video]) -> QuerySet[Video]:
     return videos.select_related("media").defer("media__time_map", "metadata")
 
 
-def rows(videos: list[Video]) -> list[VideoRow]:
+def rows(videos: list[Video], user: User) -> list[VideoRow]:
     """What the list says about these videos, in three more queries however many they are."""
     ids = [video.pk for video in videos]
     findings: dict[int, list[VideoFinding]] = {pk: [] for pk in ids}
-    for finding in VideoFinding.objects.filter(video__in=ids).defer("data"):
+    for finding in seen_by(VideoFinding.objects.filter(video__in=ids), user).defer("data"):
         findings[finding.video_id].append(finding)
     cases = {case.video_id: case for case in Case.objects.filter(video__in=ids).order_by("id")}
     clusters = dict(DuplicateMember.objects.filter(video__in=ids).values_list("video_id", "cluster_id"))

@@ -17,6 +17,7 @@ from annotations.corpora.models import (
     UploadState,
     Video,
 )
+from annotations.corpora.restricted import seen_by
 from frontend import corpora, corpora_clip, corpora_videos
 from frontend.corpora_videos import VideoFilters
 from frontend.pages import check, keyset, opened, page
@@ -48,7 +49,7 @@ def corpus_page(request: HttpRequest, pk: int) -> HttpResponse:
     uploads = Upload.objects.filter(corpus=corpus, state=UploadState.OPEN).select_related("created_by")
     context = {
         "corpus": corpus,
-        "facts": corpora.corpus_facts(corpus),
+        "facts": corpora.corpus_facts(corpus, check(request)),
         "uploads": uploads[:SHOWN_UPLOADS],
         "upload_max": settings.UPLOAD_MAX_BYTES,
         "bucket_roots": [str(root) for root in settings.BUCKET_ROOTS],
@@ -79,13 +80,13 @@ def corpus_imports(request: HttpRequest, pk: int) -> HttpResponse:
 def video_list(request: HttpRequest, pk: int) -> HttpResponse:
     """A corpus's videos with filters, page by page. They are counted on the first page only."""
     corpus = opened(request, Corpus.objects.all(), pk, "pk")
-    filters = VideoFilters.read(request.GET)
-    videos = corpora_videos.narrowed(corpus, filters)
+    user, filters = check(request), VideoFilters.read(request.GET)
+    videos = corpora_videos.narrowed(corpus, filters, user)
     found = corpora.origins(corpus)
     shown = keyset(corpora_videos.shown(videos), request, VIDEOS_PER_PAGE)
     context = {
         "corpus": corpus,
-        "rows": corpora_videos.rows(shown.rows),
+        "rows": corpora_videos.rows(shown.rows, user),
         "shown": shown,
         "count": None if request.GET.get("cursor") else videos.count() if filters.encoded() else found.total,
         "filters": filters,
@@ -93,7 +94,7 @@ def video_list(request: HttpRequest, pk: int) -> HttpResponse:
         "states": corpora.MEDIA_WORDS,
         "sources": sorted(filter(None, found.sources))[:SHOWN_SOURCES],
         "splits": sorted(filter(None, found.splits)),
-        "codes": corpora.finding_codes(corpus),
+        "codes": corpora.finding_codes(corpus, user),
         "page": "corpora",
     }
     return page(request, "frontend/corpora/videos.html", context, corpus_id=corpus.pk)
@@ -117,7 +118,7 @@ def video_page(request: HttpRequest, pk: int) -> HttpResponse:
         "video_facts": corpora_clip.video_facts(video),
         "times": corpora_clip.time_facts(media.times) if media and media.state == MediaState.READY else None,
         "chart": {"width": corpora_clip.WIDTH, "height": corpora_clip.HEIGHT},
-        "findings": video.findings.all(),
+        "findings": seen_by(video.findings.all(), user),
         "records": corpora_clip.record_rows(video),
         "others": corpora_clip.others(video, user),
         "cluster": open_clusters(clusters, user).values_list("pk", flat=True).first(),

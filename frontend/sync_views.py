@@ -6,6 +6,7 @@ from django.views.decorators.csrf import ensure_csrf_cookie
 from django.views.decorators.http import require_safe
 
 from annotations.corpora.models import Corpus
+from crashdesk.accounts.permissions import Action
 from frontend import sync
 from frontend.pages import opened, page
 
@@ -17,4 +18,4 @@ def sync_page(request: HttpRequest, pk: int) -> HttpResponse:
     """Each project of the corpus: when it was polled and compared, and what disagrees, what that means, what helps."""
     corpus = opened(request, Corpus.objects.all(), pk, "pk")
     context = {"corpus": corpus, "projects": sync.projects(corpus), "page": "corpora"}
-    return page(request, "frontend/sync/sync.html", context, corpus_id=corpus.pk)
+    return page(request, "frontend/sync/sync.html", context, needs=Action.SYNC, corpus_id=corpus.pk)

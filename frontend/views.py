@@ -12,6 +12,7 @@ from annotations.cases.sight import sight_of
 from annotations.cases.workflow import TRANSITIONS
 from annotations.comments.services import mark_case_read
 from annotations.corpora.access import open_to
+from annotations.corpora.restricted import seen_by
 from annotations.corpora.sources import sources
 from annotations.labelstudio.push import deep_link
 from crashdesk.accounts.scope import narrow, reach
@@ -100,7 +101,7 @@ def case_page(request: HttpRequest, pk: int) -> HttpResponse:
         },
         "labelstudio_task": deep_link(case),
         "history": list(islice(veil.events(history(case), user), SHOWN_HISTORY)),
-        "clip_findings": case.video.findings.all(),
+        "clip_findings": seen_by(case.video.findings.all(), user),
         "around": neighbours(case, filters, user),
         "query": filters.encoded(),
         "page": "cases",

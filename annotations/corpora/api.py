@@ -5,7 +5,7 @@ from typing import Any, cast
 
 import django_filters
 from django.db import models
-from django.db.models import Count, Exists, OuterRef, QuerySet, Subquery
+from django.db.models import Count, Exists, OuterRef, Prefetch, QuerySet, Subquery
 from django.db.models.functions import Coalesce
 from django.http import Http404, HttpResponse
 from django.http.response import HttpResponseBase
@@ -20,6 +20,7 @@ from rest_framework.reverse import reverse
 
 from annotations.corpora import services
 from annotations.corpora.models import Corpus, ImportRejection, ImportRun, MediaState, Video, VideoFinding
+from annotations.corpora.restricted import seen_by
 from annotations.corpora.search import video_has_words
 from annotations.corpora.serializers import (
     CorpusDetailSerializer,
@@ -51,9 +52,10 @@ class AnyAccept(BaseContentNegotiation):
         return renderers[0], renderers[0].media_type
 
 
-def counted(model: type[models.Model], foreign_key: str) -> Coalesce:
-    """How many rows of `model` point at the row at hand: counted only for the rows that a page shows."""
-    rows = model._default_manager.order_by().filter(**{foreign_key: OuterRef("pk")}).values(foreign_key)
+def counted(model: type[models.Model] | QuerySet[Any], foreign_key: str) -> Coalesce:
+    """How many rows of `model`, or of these, point at the row at hand: counted only for those that a page shows."""
+    found = model if isinstance(model, QuerySet) else model._default_manager.all()
+    rows = found.order_by().filter(**{foreign_key: OuterRef("pk")}).values(foreign_key)
     return Coalesce(Subquery(rows.annotate(number=Count("pk")).values("number")), 0)
 
 
@@ -111,27 +113,33 @@ class VideoFilter(django_filters.FilterSet):  # type: ignore[misc]
         return videos.filter(video_has_words(value))
 
     def with_findings(self, videos: QuerySet[Video], name: str, value: bool) -> QuerySet[Video]:
-        found = Exists(VideoFinding.objects.filter(video=OuterRef("pk")))
+        found = Exists(self._findings().filter(video=OuterRef("pk")))
         return videos.filter(found if value else ~found)
 
     def with_finding(self, videos: QuerySet[Video], name: str, value: str) -> QuerySet[Video]:
-        return videos.filter(Exists(VideoFinding.objects.filter(video=OuterRef("pk"), code=value)))
+        return videos.filter(Exists(self._findings().filter(video=OuterRef("pk"), code=value)))
+
+    def _findings(self) -> QuerySet[VideoFinding]:
+        return seen_by(VideoFinding.objects.all(), who(self.request))
 
 
 class VideoViewSet(OpenRows, viewsets.ReadOnlyModelViewSet[Video]):
     queryset = (
-        Video.objects.select_related("media")
-        .defer("media__time_map", "media__storyboard")
-        .annotate(finding_count=counted(VideoFinding, "video"))
-        .order_by("id")
+        Video.objects.select_related("media").defer("media__time_map", "media__storyboard").order_by("id")
     )
     filterset_class = VideoFilter
     late_rows = True
     lookup_value_regex = r"\d+"
 
     def get_queryset(self) -> QuerySet[Video]:
-        videos = super().get_queryset()
-        return videos.prefetch_related("findings") if self.action == "retrieve" else videos
+        videos: QuerySet[Video] = super().get_queryset()
+        findings = VideoFinding.objects.all()
+        if not getattr(self, "swagger_fake_view", False):
+            findings = seen_by(findings, who(self.request))
+        videos = videos.annotate(finding_count=counted(findings, "video"))
+        if self.action != "retrieve":
+            return videos
+        return videos.prefetch_related(Prefetch("findings", queryset=findings))
 
     def get_serializer_class(self) -> type[VideoSerializer]:
         return VideoDetailSerializer if self.action == "retrieve" else VideoSerializer

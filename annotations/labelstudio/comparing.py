@@ -49,7 +49,8 @@ def _compare_one(project: LabelStudioProject, connection: Client, running: Runni
         report = reconcile(
             project, client=connection, by=job.created_by, repair=bool(job.args.get("repair")), running=running
         )  # fmt: skip
-        return report.data()
+        # Everybody who may look into the corpus reads a job's result; what names people is kept on the project.
+        return {name: value for name, value in report.data().items() if name != "single"}
 
 
 def ask_to_reconcile(*, project: LabelStudioProject | None, repair: bool, by: User) -> Job:

@@ -8,7 +8,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from annotations.corpora.access import OpenField, narrow
+from annotations.corpora.access import OpenField, narrow, require
 from annotations.labelstudio.comparing import ask_to_reconcile
 from annotations.labelstudio.discrepancies import Discrepancy, last_report
 from annotations.labelstudio.models import LabelStudioProject
@@ -74,13 +74,14 @@ class ReconcileView(APIView):
 
 
 class ReconciliationView(APIView):
-    needs = {"get": Action.VIEW}
+    needs = {"get": Action.SYNC}
 
     @extend_schema(responses=ReconciliationSerializer)
     def get(self, request: Request, pk: int) -> Response:
-        """What the last comparison of this project found."""
+        """What the last comparison of this project found. It names people, so it is for those who synchronise."""
         projects = narrow(LabelStudioProject.objects.all(), who(request))
         project = projects.filter(pk=pk).first()
         if project is None:
             raise Problem("not_found", f"There is no Label Studio project {pk}.", status=404)
+        require(who(request), Action.SYNC, project.corpus_id)
         return Response(ReconciliationSerializer(project).data)

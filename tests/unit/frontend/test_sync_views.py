@@ -39,8 +39,8 @@ def shown(client: Client, user: User, corpus: Corpus, status: int = 200) -> str:
     return str(answer.content.decode())
 
 
-def test_nothing_is_there_yet(client: Client, annotator: User, corpus: Corpus) -> None:
-    assert "Nothing of this corpus is in Label Studio yet" in shown(client, annotator, corpus)
+def test_nothing_is_there_yet(client: Client, lead: User, corpus: Corpus) -> None:
+    assert "Nothing of this corpus is in Label Studio yet" in shown(client, lead, corpus)
 
 
 def test_each_disagreement_says_what_it_means_and_what_helps(
@@ -66,11 +66,19 @@ def test_what_is_settled_needs_no_repair(client: Client, lead: User, corpus: Cor
     assert "Compare now" in html
 
 
-def test_both_sides_agree(client: Client, annotator: User, corpus: Corpus) -> None:
+def test_both_sides_agree(client: Client, lead: User, corpus: Corpus) -> None:
     made(corpus)
-    html = shown(client, annotator, corpus)
-    assert "Both sides agree." in html
-    assert "Compare now" not in html
+    assert "Both sides agree." in shown(client, lead, corpus)
+
+
+def test_who_does_not_synchronise_is_not_told_who_answered(
+    client: Client, annotator: User, reviewer: User, corpus: Corpus
+) -> None:
+    made(corpus, Discrepancy("labelstudio_two_people", "ann has answered, and so has ben", case_id=4))
+    for user in (annotator, reviewer):
+        assert "ben" not in shown(client, user, corpus, status=403)
+        client.force_login(user)
+        assert "label-studio" not in client.get(f"/corpora/{corpus.pk}").content.decode()
 
 
 def test_a_comparison_under_way_and_one_that_failed(client: Client, lead: User, corpus: Corpus) -> None:

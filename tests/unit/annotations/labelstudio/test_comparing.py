@@ -55,10 +55,14 @@ def test_the_job_reports_and_repairs(project: LabelStudioProject, case: Case, le
     assert "database went back" in one["meaning"]
 
 
-def test_only_whoever_may_sync_reconciles(project: LabelStudioProject, case: Case, annotator: User) -> None:
+def test_only_whoever_may_sync_reconciles_and_reads_what_names_people(
+    project: LabelStudioProject, case: Case, annotator: User, lead: User
+) -> None:
+    address = f"/api/labelstudio/projects/{project.pk}/reconciliation"
     assert as_user(annotator).post("/api/labelstudio/reconcile", {}).status_code == 403
-    assert as_user(annotator).get("/api/labelstudio/projects/99/reconciliation").status_code == 404
-    shown = as_user(annotator).get(f"/api/labelstudio/projects/{project.pk}/reconciliation").json()
+    assert as_user(annotator).get(address).status_code == 403
+    assert as_user(lead).get("/api/labelstudio/projects/99/reconciliation").status_code == 404
+    shown = as_user(lead).get(address).json()
     assert (shown["checked_at"], shown["discrepancies"]) == (None, [])
 
 

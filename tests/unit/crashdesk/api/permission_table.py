@@ -75,7 +75,6 @@ ENDPOINTS: Final = {
         "GET /api/jobs/{pk}",
         "GET /api/labelstudio/projects",
         "GET /api/labelstudio/projects/{pk}",
-        "GET /api/labelstudio/projects/{pk}/reconciliation",
         "GET /api/loop",
         "GET /api/model-versions",
         "GET /api/model-versions/{pk}",
@@ -211,6 +210,7 @@ ENDPOINTS: Final = {
         "POST /api/prediction-runs/{pk}/retry-failed",
     ],
     "sync": [
+        "GET /api/labelstudio/projects/{pk}/reconciliation",
         "POST /api/labelstudio/pull",
         "POST /api/labelstudio/check",
         "POST /api/labelstudio/form",
