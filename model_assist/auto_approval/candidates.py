@@ -13,7 +13,7 @@ from annotations.cases.rules import Said, check
 from annotations.corpora.models import Corpus
 from annotations.gold.models import GoldCase
 from annotations.reviews.models import Assignment, Purpose
-from model_assist.auto_approval.models import Policy
+from model_assist.auto_approval.models import Policy, SampleCase
 from model_assist.auto_approval.scoring import Asked, score
 from model_assist.calibration.models import Calibration
 from model_assist.calibration.services import Calibrator
@@ -74,20 +74,19 @@ class Candidate:
 
 
 def population(setup: Setup) -> QuerySet[Case]:
-    """The cases that a promise is about: answered by the model, and not what its scores were made from.
+    """The cases that a promise is about: answered by the model, and not settled by anybody yet.
 
-    Left out are cases that people had approved when the youngest of the calibrations was fitted, because these may have
-    been fitted on them; those that a policy has approved, because nobody has looked; and gold cases, which are picked.
+    Left out are cases that people have ever approved, because calibrations may have been fitted on them, and because
+    previews and earlier certificates have shown their errors: limits and rules may have been chosen by these. Also those
+    that a policy has approved, because nobody has looked; and gold cases, which are picked.
     """
-    fitted = max(row.created_at for row in setup.calibrations.values())
     answered = Answer.objects.filter(author_kind=AuthorKind.MODEL, model_version=setup.model_version.name)
-    known = ApprovedAnswer.objects.filter(approved_at__lte=fitted)
-    unseen = ApprovedAnswer.objects.exclude(policy="")
+    seen = SampleCase.objects.filter(checked_at__isnull=False)
     return (
         Case.objects.filter(corpus=setup.corpus, guideline=setup.guideline, status__in=ANSWERED)
         .filter(pk__in=answered.values("case"))
-        .exclude(pk__in=known.values("case"))
-        .exclude(pk__in=unseen.values("case"))
+        .exclude(pk__in=ApprovedAnswer.objects.values("case"))
+        .exclude(pk__in=seen.values("case"))
         .exclude(pk__in=gold_cases().values("pk"))
     )
 

@@ -31,8 +31,8 @@ OPEN: Final = [CaseStatus.PREDICTED, CaseStatus.IN_REVIEW]
 
 
 def draw(running: Running) -> dict[str, Any]:
-    """The job. Draws the sample of a policy at random from the surest of its candidates, whether they are reviewed or
-    not, and lets people see those first. With blind evidence the sample is the control arm among them.
+    """The job. Draws the sample of a policy at random from the surest of its candidates, none of which anybody has
+    settled, and lets people see those first. With blind evidence the sample is the control arm among them.
 
     A sample that cannot show the promise refuses the policy. Done again, it changes nothing.
     """

@@ -1,7 +1,8 @@
 """What a policy would do, before there is one: who would be approved, how wrong that may be, what it would save.
 
 None of it is a promise: thresholds are compared here with errors in view, on cases that the calibrations may have seen
-and that were not drawn at random. Certification draws its own sample.
+and that were not drawn at random. Certification draws its own sample, of cases that nobody has settled: no preview has
+shown their errors.
 """
 
 from collections import Counter

@@ -119,10 +119,15 @@ class NewPolicySerializer(_Wanted):
     sample_size = serializers.IntegerField(
         min_value=1, max_value=100_000, required=False, help_text="default: what usually suffices"
     )
-    sample_seed = serializers.IntegerField(min_value=0, max_value=2**31 - 1, required=False)
-    audit_seed = serializers.IntegerField(min_value=0, max_value=2**31 - 1, required=False)
     most_open_audits = serializers.IntegerField(min_value=1, max_value=10_000, default=50)
     patience = serializers.IntegerField(min_value=10, max_value=10**6, default=1000)
+
+    def validate(self, given: dict[str, Any]) -> dict[str, Any]:
+        """Whoever could choose a seed could choose the sample."""
+        chosen = [name for name in ("sample_seed", "audit_seed") if name in self.initial_data]
+        if chosen:
+            raise serializers.ValidationError(dict.fromkeys(chosen, "drawn at random; it cannot be chosen"))
+        return given
 
 
 class StopPolicySerializer(serializers.Serializer[None]):

@@ -112,15 +112,14 @@ def create(
     evidence: str = Evidence.BLIND,
     most_share: float = 0.7,
     sample_size: int | None = None,
-    sample_seed: int | None = None,
     audit_share: float = 0.1,
-    audit_seed: int | None = None,
     most_open_audits: int = 50,
     patience: int = 1000,
     model_version: ModelVersion | None = None,
 ) -> Policy:
     """Set up a policy of the model in use and have its sample drawn; nothing is approved before it is certified and
-    started. error_rules: see errors.py, default USUAL for all six kinds. Seeds are drawn, and kept, unless given.
+    started. error_rules: see errors.py, default USUAL for all six kinds. Both seeds are drawn here and kept:
+    nobody can choose a sample.
 
     Raises Problem: not_allowed, not_found, invalid, not_calibrated, sample_too_small (fields say how many are needed).
     """
@@ -138,8 +137,8 @@ def create(
     policy = Policy(
         corpus=corpus, guideline=guideline, model_version=version, version=(last or 0) + 1, max_error=max_error,
         confidence=confidence, certify_at=certify_at, error_rules=rules, evidence=evidence, most_share=most_share,
-        sample_size=0, sample_seed=chance.randrange(2**31) if sample_seed is None else sample_seed,
-        audit_share=audit_share, audit_seed=chance.randrange(2**31) if audit_seed is None else audit_seed,
+        sample_size=0, sample_seed=chance.randrange(2**31),
+        audit_share=audit_share, audit_seed=chance.randrange(2**31),
         most_open_audits=most_open_audits, patience=patience, created_by=by,
         calibrations={kind: row.pk for kind, row in held.items()},
     )  # fmt: skip

@@ -61,7 +61,7 @@ def test_a_policy_is_shown_through_its_life(client: Client, lead: User, annotato
     assert f"/{policy.pk}/start" in page
     policy.refresh_from_db()
     services.start(policy=policy, by=lead)
-    cases = world.add(60, confidence=0.97, error=1.0)
+    cases = world.add(40, confidence=0.97, error=1.0)  # too few to be warned of evidence that does not grow
     work("data")
     page = shown(client, lead, world.corpus.pk)
     approved = policy.decisions.filter(outcome="approved").count()

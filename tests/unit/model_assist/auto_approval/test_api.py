@@ -25,13 +25,14 @@ def test_a_lead_sets_up_certifies_starts_and_undoes_a_policy(client: Client, lea
     client.force_login(lead)
     made = post(
         client, POLICIES, 201, corpus=world.corpus.pk, guideline=world.guideline.pk, max_error=0.1, certify_at=1.0,
-        error_rules=RULES, evidence="any", most_share=1.0, sample_size=180, sample_seed=1, audit_seed=2,
+        error_rules=RULES, evidence="any", most_share=1.0, sample_size=180,
         audit_share=0.2,
     )  # fmt: skip
     assert (made["state"], made["version"], made["certificate"], made["created_by"]) == (
         "collecting", 1, None, lead.username,
     )  # fmt: skip
     one = f"{POLICIES}/{made['id']}"
+    Policy.objects.update(sample_seed=1, audit_seed=2)
     assert post(client, f"{one}/certify", 409)["error"]["code"] == "not_drawn"
     assert client.get(f"{one}/monitor").json()["error"]["code"] == "not_certified"
     work("data")
@@ -74,6 +75,9 @@ def test_a_preview_is_a_job_and_bad_settings_are_told_by_field(client: Client, l
     assert client.get(f"/api/jobs/{job['id']}").json()["result"]["answered"] == 20
     refused = post(client, POLICIES, 400, **asked, max_error=0.9)
     assert refused["error"]["fields"] == {"max_error": ["from 0.001 to 0.5"]}
+    for seed in ("sample_seed", "audit_seed"):
+        refused = post(client, POLICIES, 400, **asked, max_error=0.1, **{seed: 4})
+        assert refused["error"]["fields"] == {seed: ["drawn at random; it cannot be chosen"]}
     asked["error_rules"] = {"crash_recognition": {"rule": "tiou_below"}}
     refused = post(client, POLICIES, 400, **asked, max_error=0.1)
     assert "crash_recognition: needs" in refused["error"]["fields"]["error_rules"][0]

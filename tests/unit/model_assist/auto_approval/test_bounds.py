@@ -72,7 +72,7 @@ def test_wealth_is_worth_one_on_average_at_the_rate_it_bets_against() -> None:
 @pytest.mark.parametrize("rate", [0.03, 0.05, 0.2])
 def test_looked_at_after_every_case_one_bound_keeps_its_word_and_the_other_does_not(rate: float) -> None:
     random = np.random.default_rng(1)
-    runs, length = 1000, 600
+    runs, length = 500, 500
     wrong = np.cumsum(random.random((runs, length)) < rate, axis=1)
     cases = np.arange(1, length + 1)
     ever_below = (log_wealth(wrong, cases, rate) >= np.log(1 / 0.05)).any(axis=1).mean()
