@@ -77,8 +77,8 @@ def population(setup: Setup) -> QuerySet[Case]:
     """The cases that a promise is about: answered by the model, and not settled by anybody yet.
 
     Left out are cases that people have ever approved, because calibrations may have been fitted on them, and because
-    previews and earlier certificates have shown their errors: limits and rules may have been chosen by these. Also those
-    that a policy has approved, because nobody has looked; and gold cases, which are picked.
+    previews and earlier certificates have shown their errors: limits and rules may have been chosen by these. Also
+    those that a policy has approved, because nobody has looked; and gold cases, which are picked.
     """
     answered = Answer.objects.filter(author_kind=AuthorKind.MODEL, model_version=setup.model_version.name)
     seen = SampleCase.objects.filter(checked_at__isnull=False)
