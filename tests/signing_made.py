@@ -7,6 +7,7 @@ import threading
 import zlib
 from dataclasses import dataclass, field
 
+from django.contrib.auth import HASH_SESSION_KEY
 from django.contrib.sessions.backends.db import SessionStore
 from django.utils import timezone
 
@@ -37,6 +38,7 @@ def sign_in(user: User) -> BrowserSession:
     """A browser of this person, signed in to both."""
     member = Member.objects.filter(user=user).first() or make_member(user)
     desk = SessionStore()
+    desk[HASH_SESSION_KEY] = user.get_session_auth_hash()
     desk.create()
     uid = f"uid-{next(_numbers)}"
     assert member.labelstudio_id is not None

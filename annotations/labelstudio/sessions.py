@@ -6,9 +6,11 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from django.conf import settings
+from django.contrib.auth import HASH_SESSION_KEY
 from django.contrib.sessions.models import Session
 from django.db import transaction
 from django.utils import timezone
+from django.utils.crypto import constant_time_compare
 
 from annotations.labelstudio.accounts.models import BrowserSession
 from annotations.labelstudio.client import Client
@@ -76,8 +78,14 @@ def live_session(said: Said) -> BrowserSession | None:
     session = found.select_related("member__user").first()
     if session is None:
         return None
-    signed_in = Session.objects.filter(session_key=session.desk_session, expire_date__gt=now).exists()
-    return session if signed_in else None
+    desk = Session.objects.filter(session_key=session.desk_session, expire_date__gt=now).first()
+    return session if desk is not None and _still_them(desk, session.member.user) else None
+
+
+def _still_them(desk: Session, user: User) -> bool:
+    """Whether a CrashDesk session is this person's, under the password they have now."""
+    proof = desk.get_decoded().get(HASH_SESSION_KEY, "")
+    return constant_time_compare(proof, user.get_session_auth_hash())
 
 
 def public_url(host: str) -> str:

@@ -353,6 +353,15 @@ def test_tokens(task: LabelStudioTask, holder: User, settings: Any) -> None:
     assert by("", key="x") == 401
 
 
+def test_a_new_password_ends_it(holder: User, task: LabelStudioTask) -> None:
+    browser = sign_in(holder)
+    address = f"/api/tasks/{task.task_id}"
+    assert status(browser, "GET", address) == 204
+    holder.set_password("a new one, quite long")
+    holder.save()
+    assert status(browser, "GET", address) == 401
+
+
 def test_a_session_ends_with_crashdesks(holder: User, task: LabelStudioTask) -> None:
     browser = sign_in(holder)
     assert status(browser, "GET", "/api/version") == 204
