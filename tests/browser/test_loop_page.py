@@ -16,7 +16,7 @@ from tests.browser.conftest import SignIn
 def running_job() -> Job:
     return Job.objects.create(
         kind="train", queue="gpu", state=JobState.RUNNING, token=uuid.uuid4(), progress_done=4, progress_total=10,
-        message="epoch 1", lease_until=timezone.now() + timedelta(minutes=5),
+        message="epoch 1", lease_until=timezone.now() + timedelta(minutes=5), corpus_id=factories.make_corpus().pk,
     )  # fmt: skip
 
 
