@@ -40,7 +40,7 @@ def test_off_by_default_and_only_a_lead_may_set_one(client: Client, lead: User, 
 def test_a_policy_is_shown_through_its_life(client: Client, lead: User, annotator: User) -> None:
     world = World.made()
     world.add(160, confidence=0.95)
-    policy = world.policy(lead, certify_at=1.0, sample_size=160)
+    policy = world.policy(lead, certify_at=1.0, sample_size=160, audit_share=0.5)
     page = shown(client, lead, world.corpus.pk)
     assert "people review its sample" in page
     assert "0 of 160" in page
@@ -61,7 +61,7 @@ def test_a_policy_is_shown_through_its_life(client: Client, lead: User, annotato
     assert f"/{policy.pk}/start" in page
     policy.refresh_from_db()
     services.start(policy=policy, by=lead)
-    cases = world.add(40, confidence=0.97, error=1.0)  # too few to be warned of evidence that does not grow
+    cases = world.add(24, confidence=0.97, error=1.0)  # too few to be warned of evidence that does not grow
     work("data")
     page = shown(client, lead, world.corpus.pk)
     approved = policy.decisions.filter(outcome="approved").count()

@@ -80,7 +80,7 @@ def test_the_job_waits_for_the_poll(
     monkeypatch.setattr("time.sleep", waited.append)
     as_user(lead).post("/api/labelstudio/reconcile", {})
     assert performed().state == JobState.DONE
-    assert waited == [handlers.PAUSE_SECONDS]
+    assert waited.count(handlers.PAUSE_SECONDS) == 1  # other threads may sleep, too
 
 
 class NotAlone:

@@ -153,7 +153,7 @@ def test_errors_in_the_audit_stop_it_and_nothing_is_approved_afterwards(
     world: World, policy: Policy, lead: User
 ) -> None:
     services.start(policy=policy, by=lead)
-    world.add(60, confidence=0.95, error=1.0)
+    world.add(100, confidence=0.95, error=1.0)
     work("data")
     audited = list(policy.decisions.filter(outcome="audit").values_list("case", flat=True))
     world.review(audited, lead)
@@ -176,7 +176,7 @@ def test_the_bound_stops_it_when_the_promise_can_no_longer_be_given(
 ) -> None:
     Policy.objects.filter(pk=policy.pk).update(patience=10**8)
     services.start(policy=policy, by=lead)
-    world.add(60, confidence=0.95, error=1.0)
+    world.add(150, confidence=0.95, error=1.0)  # some 30 of them audited
     work("data")
     world.review(policy.decisions.filter(outcome="audit").values_list("case", flat=True), lead)
     look()
