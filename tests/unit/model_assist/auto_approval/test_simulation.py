@@ -43,7 +43,7 @@ def test_believing_the_calibrations_breaks_it_where_they_are_wrong() -> None:
 
 def test_where_the_calibrations_are_right_a_policy_saves_work() -> None:
     made = promises("right", PLAIN, corpora=40, seed=2)["policy"]
-    assert made.certified >= 20
+    assert made.certified >= 30
     assert made.coverage > 0.5
     larger = promises("right", PLAIN, corpora=40, sample=800, seed=2)["policy"]
     assert larger.certified > made.certified
