@@ -219,7 +219,8 @@ class _Push:
         for parcel in self._wrapped(there):
             refreshed = refresh(parcel, self.form, self.client)
             self.report.updated += len(refreshed)
-            self._bring_in_review([item.case.pk for item, _ in refreshed if item.assignment_id is None])
+            own = [item.case.pk for item, _ in refreshed if item.assignment_id is None]
+            self._bring_in_review(own, made=False)
             self._tell(len(refreshed))
             known = {row.pk for _, row in refreshed}
             gone += [item.key for item, row in parcel.items if row.pk not in known]
@@ -231,32 +232,32 @@ class _Push:
         for row_id, message in sent.refused.items():
             self._refuse(items[row_id].case.pk, message)
             LabelStudioTask.objects.filter(pk=row_id, task_id__isnull=True).delete()
-        self._link({row_id: number for row_id, number in sent.numbers.items()}, items)
+        self._link(sent.numbers, items, made=True)
 
     @transaction.atomic
-    def _link(self, numbers: dict[int, int], items: dict[int, Item]) -> None:
+    def _link(self, numbers: dict[int, int], items: dict[int, Item], *, made: bool) -> None:
         """Rows are locked before cases, as a pull does: a case that it has just brought to `submitted` stays there."""
         rows = LabelStudioTask.objects.filter(pk__in=numbers)
         list(rows.select_for_update().order_by("pk").values_list("pk", flat=True))
         link(numbers, at=timezone.now())
         own = [items[row_id].case.pk for row_id in numbers if items[row_id].assignment_id is None]
         self.report.passes += len(numbers) - len(own)
-        self._bring_in_review(own)
+        self._bring_in_review(own, made=made)
         self._tell(len(numbers))
 
     @transaction.atomic
-    def _bring_in_review(self, case_ids: Sequence[int]) -> None:
+    def _bring_in_review(self, case_ids: Sequence[int], *, made: bool) -> None:
+        """`made`: this push made their tasks. Else another one did, and cases that it has brought there are its own."""
         cases = Case.objects.filter(pk__in=case_ids).select_for_update().order_by("pk")
         statuses = dict(cases.values_list("pk", "status"))
         moved = move_many(
             [pk for pk, status in statuses.items() if status in PUSHABLE], CaseStatus.IN_REVIEW, by=self.by
         )
-        remade = [
-            pk for pk, status in statuses.items()
-            if status == CaseStatus.IN_REVIEW == self._statuses.get(pk)
-        ]  # fmt: skip
-        self.report.pushed += len(moved) + len(remade)
-        self.report.moved_meanwhile += len(statuses) - len(moved) - len(remade)
+        there = [pk for pk, status in statuses.items() if status == CaseStatus.IN_REVIEW]
+        remade = [pk for pk in there if made and self._statuses.get(pk) == CaseStatus.IN_REVIEW]
+        ours = len(moved) + len(remade)
+        self.report.pushed += ours
+        self.report.moved_meanwhile += len(statuses) - ours - (0 if made else len(there))
 
     def _tell(self, more: int) -> None:
         self.done += more
@@ -296,7 +297,9 @@ class _Push:
             items, _ = gather([(row.case_id, row.assignment_id) for row in keys], self.form, rows=rows)
             wanted = {rows[item.key].pk: item for item in items}
             self.report.adopted += len(wanted)
-            self._link({row_id: number for row_id, number in found.items() if row_id in wanted}, wanted)
+            self._link(
+                {row_id: number for row_id, number in found.items() if row_id in wanted}, wanted, made=False
+            )
 
     def _send_again(self, rows: dict[Key, LabelStudioTask]) -> None:
         """Claimed rows without a task there: their drafts are noted anew, then they are sent."""

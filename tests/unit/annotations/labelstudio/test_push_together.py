@@ -59,3 +59,20 @@ def test_pushes_at_the_same_time_make_each_task_once(settings: Any, monkeypatch:
     sizes = Counter(LabelStudioTask.objects.values_list("project__part", flat=True))
     assert sizes == {1: 5, 2: 5, 3: 2}
     assert len(studio.projects) == LabelStudioProject.objects.count() == 3
+
+
+@pytest.mark.django_db
+def test_what_another_push_brought_meanwhile_is_not_counted_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    studio, corpus, guideline = FakeLabelStudio(), make_corpus(), make_guideline()
+    for _ in range(4):
+        make_case(CaseStatus.PREDICTED, video=make_video(corpus), guideline=guideline)
+    passes, others = push.waiting_passes, list[PushReport]()
+
+    def another_comes_first(*asked: Any) -> Any:
+        monkeypatch.setattr(push, "waiting_passes", passes)
+        others.append(push_corpus(corpus, guideline, client=studio, by=None))
+        return passes(*asked)
+
+    monkeypatch.setattr(push, "waiting_passes", another_comes_first)
+    report = push_corpus(corpus, guideline, client=studio, by=None)
+    assert (others[0].pushed, report.pushed, report.updated, report.moved_meanwhile) == (4, 0, 4, 0)
