@@ -36,6 +36,7 @@ urlpatterns = [
     path("work", work_views.work_page, name="work"),
     path("inbox", work_views.inbox_page, name="inbox"),
     path("board", work_views.board_page, name="board"),
+    path("board/assigning/<int:pk>", work_views.assigning_part, name="board-assigning"),
     path("cases", views.case_list, name="cases"),
     path("cases/<int:pk>", views.case_page, name="case"),
     path("cases/<int:pk>/comments", work_views.comments_part, name="case-comments"),

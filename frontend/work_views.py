@@ -15,8 +15,11 @@ from annotations.corpora.access import open_to
 from annotations.corpora.models import Corpus
 from annotations.gold.queue import queue_of
 from annotations.gold.queue_board import board_of, open_in, waiting_in
+from annotations.gold.queue_bulk import JOB, MOST_CASES
 from annotations.reviews.models import Purpose
 from crashdesk.accounts.permissions import Action
+from crashdesk.jobs.models import Job
+from frontend.assigning import assigning, assigning_in
 from frontend.corpora import origins
 from frontend.pages import check, keyset, opened, page
 from frontend.work import comments_panel, work_row
@@ -87,6 +90,8 @@ def board_page(request: HttpRequest) -> HttpResponse:
     shown = None if not held else keyset(rows, request, PER_PAGE)
     context |= {
         "board": board,
+        "assigning": assigning_in(corpus),
+        "most_cases": MOST_CASES,
         "now": timezone.now(),
         "tabs": [(one.value, label, board.waiting[one.value]) for one, label in ASKED.items()],
         "held_count": sum(row.load + row.gold for row in board.people),
@@ -102,6 +107,17 @@ def board_page(request: HttpRequest) -> HttpResponse:
         "query": f"corpus={corpus.pk}&show=held" + (f"&person={person.username}" if person else ""),
     }
     return page(request, "frontend/work/board.html", context, needs=Action.ASSIGN, corpus_id=corpus.pk)
+
+
+@require_safe
+@login_required
+def assigning_part(request: HttpRequest, pk: int) -> HttpResponse:
+    """The part of the board that moves while many cases are assigned."""
+    job = opened(request, Job.objects.filter(kind=JOB), pk, "corpus_id")
+    context = {"assigning": assigning(job)}
+    return page(
+        request, "frontend/work/assigning.html", context, needs=Action.ASSIGN, corpus_id=job.corpus_id
+    )
 
 
 @require_safe

@@ -118,14 +118,22 @@ def share_out_to_skilled(
     *, corpus: Corpus, way: Way, by: User | None, people: Collection[User] | None = None, **asked: object
 ) -> Shared:
     """share_out among people who are not paused there, with their skills."""
-    paused = paused_people(corpus)
-    free = [person for person in (people or workers_of(corpus)) if person.pk not in paused]
-    skills = (
-        {pk: skill.value for pk, skill in skills_of(free, corpus).items()}
-        if way == Way.SKILL_AND_LOAD
-        else {}
-    )
+    free = free_people(corpus, people)
+    skills = skill_values(way, free, corpus)
     return share_out(corpus=corpus, way=way, by=by, people=free, skills=skills, **asked)  # type: ignore[arg-type]
+
+
+def free_people(corpus: Corpus, people: Collection[User] | None = None) -> list[User]:
+    """Those of the people, or of everybody who works there, who are not paused there."""
+    paused = paused_people(corpus)
+    return [person for person in (people or workers_of(corpus)) if person.pk not in paused]
+
+
+def skill_values(way: Way, people: Collection[User], corpus: Corpus) -> dict[int, float]:
+    """By user id, as share_out takes them; empty where cases are not given by skill."""
+    if way != Way.SKILL_AND_LOAD:
+        return {}
+    return {pk: skill.value for pk, skill in skills_of(people, corpus).items()}
 
 
 def share_out_due(corpus: Corpus) -> int:

@@ -6,15 +6,15 @@ from django.db import transaction
 from django.db.models import QuerySet
 from django.shortcuts import get_object_or_404
 from drf_spectacular.utils import extend_schema
-from rest_framework import mixins, viewsets
+from rest_framework import mixins, status, viewsets
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from annotations.cases.models import Case
 from annotations.corpora.models import Corpus
-from annotations.gold.queue import as_seen, next_for, paused_people, queue_of, share_out_to_skilled
-from annotations.gold.queue_board import board_of, waiting_in
+from annotations.gold.queue import as_seen, next_for, paused_people, queue_of
+from annotations.gold.queue_board import board_of
+from annotations.gold.queue_bulk import ask_to_assign
 from annotations.gold.queue_serializers import (
     WHATS,
     AssignmentSerializer,
@@ -28,15 +28,15 @@ from annotations.gold.queue_serializers import (
     RebalancedSerializer,
     ReleasedSerializer,
     ReleaseSerializer,
-    SharedSerializer,
 )
 from annotations.reviews.assignments import release
-from annotations.reviews.assignments_sharing import assign_many, rebalance
+from annotations.reviews.assignments_sharing import rebalance
 from annotations.reviews.models import Assignment, Purpose, Way
 from crashdesk.accounts.permissions import Action
 from crashdesk.accounts.scope import narrow
 from crashdesk.api.errors import Problem, error_body
 from crashdesk.api.narrowed import who
+from crashdesk.jobs.api import JobSerializer
 
 
 def _given(form: Any, request: Request) -> dict[str, Any]:
@@ -109,36 +109,21 @@ class AssignmentViewSet(
             return rows
         return narrow(rows, who(self.request), "case__corpus", action=Action.ASSIGN)
 
-    @extend_schema(operation_id="assignments_assign", request=AssignSerializer, responses=SharedSerializer)
+    @extend_schema(
+        operation_id="assignments_assign", request=AssignSerializer, responses={202: JobSerializer}
+    )
     def create(self, request: Request) -> Response:
-        """Ask one person, or several in turn or by skill and load. What is impossible is left, with its reason."""
-        asked, by = _given(AssignSerializer, request), who(request)
-        corpus: Corpus = asked["corpus"]
-        purpose = Purpose(asked["purpose"])
-        if asked["cases"] is not None:
-            cases = list(Case.objects.filter(corpus=corpus, pk__in=asked["cases"]).order_by("id"))
-            missing = sorted(set(asked["cases"]) - {case.pk for case in cases})
-            if missing:
-                named = ", ".join(map(str, missing[:10]))
-                raise Problem(
-                    "not_found",
-                    f"Not in this corpus: case {named}.",
-                    fields={"cases": missing[:100]},
-                    status=400,
-                )
-        else:
-            found = waiting_in(corpus, purpose, source=asked["from_source"], words=asked["q"])
-            cases = list(found[: asked["limit"]])
-        if asked["way"] == Way.MANUAL:
-            shared = assign_many(
-                cases=cases, person=asked["people"][0], by=by, purpose=purpose, minutes=asked["minutes"]
-            )
-        else:
-            shared = share_out_to_skilled(
-                corpus=corpus, way=Way(asked["way"]), by=by, people=asked.get("people"), cases=cases,
-                most=asked["most"], minutes=asked["minutes"],
-            )  # fmt: skip
-        return Response(SharedSerializer(shared).data)
+        """Ask one person, or several in turn or by skill and load, as a job.
+
+        Its result says how many were `given`, and of what is `left` the cases with a code each.
+        """
+        asked = _given(AssignSerializer, request)
+        job = ask_to_assign(
+            corpus=asked["corpus"], way=Way(asked["way"]), by=who(request), purpose=Purpose(asked["purpose"]),
+            cases=asked["cases"], source=asked["from_source"], words=asked["q"], limit=asked["limit"],
+            people=asked.get("people", []), most=asked["most"], minutes=asked["minutes"],
+        )  # fmt: skip
+        return Response(JobSerializer(job).data, status=status.HTTP_202_ACCEPTED)
 
 
 class BulkReleaseView(APIView):

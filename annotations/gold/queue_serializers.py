@@ -1,6 +1,6 @@
 """Queues, assignments and the board as JSON."""
 
-from typing import Any, cast
+from typing import Any
 
 from rest_framework import serializers
 
@@ -8,11 +8,11 @@ from annotations.cases.models import CaseStatus
 from annotations.corpora.access import OpenCorpusField
 from annotations.gold.queue import Item
 from annotations.gold.queue_board import Board, PersonRow
-from annotations.reviews.assignments_sharing import AT_ONCE, MOST_HELD, Moved, Shared
+from annotations.gold.queue_bulk import MOST_CASES
+from annotations.reviews.assignments_sharing import AT_ONCE, MOST_HELD, Moved
 from annotations.reviews.models import Assignment, Purpose, Way
 from crashdesk.accounts.models import User
 from crashdesk.accounts.permissions import Action
-from crashdesk.api.errors import error_body
 
 MAX_ID = 2**63 - 1
 LONGEST_MINUTES = 60 * 24 * 31
@@ -93,12 +93,12 @@ class AssignSerializer(serializers.Serializer[None]):
 
     corpus = OpenCorpusField(action=Action.ASSIGN)
     purpose = serializers.ChoiceField(choices=Purpose.choices, default=Purpose.ANNOTATE.value)
-    cases = _Ids(required=False, allow_null=True, default=None, min_length=1, max_length=AT_ONCE)
+    cases = _Ids(required=False, allow_null=True, default=None, min_length=1, max_length=MOST_CASES)
     from_source = serializers.CharField(max_length=100, allow_blank=True, default="", help_text="of the clip")
     q = serializers.CharField(
         max_length=200, allow_blank=True, default="", help_text="words, as in the list of cases"
     )
-    limit = serializers.IntegerField(min_value=1, max_value=AT_ONCE, default=AT_ONCE)
+    limit = serializers.IntegerField(min_value=1, max_value=MOST_CASES, default=AT_ONCE)
     way = serializers.ChoiceField(
         choices=[(one.value, one.label) for one in GIVEN_WAYS],
         help_text="manual: all to the one person; round_robin; skill_and_load",
@@ -109,7 +109,7 @@ class AssignSerializer(serializers.Serializer[None]):
     )  # fmt: skip
     most = serializers.IntegerField(
         min_value=1,
-        max_value=AT_ONCE,
+        max_value=MOST_CASES,
         default=MOST_HELD,
         help_text="nobody is filled up beyond so many open cases",
     )
@@ -133,17 +133,6 @@ class AssignSerializer(serializers.Serializer[None]):
                 {"way": ["looking over and deciding are given to a person by hand"]}
             )
         return attrs
-
-
-class SharedSerializer(serializers.Serializer[Shared]):
-    given = AssignmentSerializer(many=True)
-    left = serializers.SerializerMethodField(help_text="cases that nobody was given, each with its reason")
-
-    def get_left(self, shared: Shared) -> list[dict[str, Any]]:
-        return [
-            {"case": case, "error": cast(Any, error_body(one.code, one.message, one.fields))["error"]}
-            for case, one in shared.left.items()
-        ]
 
 
 class KeptSerializer(serializers.Serializer[None]):

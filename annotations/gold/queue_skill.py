@@ -5,6 +5,9 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Final
 
+from django.db.models import Window
+from django.db.models.functions import RowNumber
+
 from annotations.cases.kinds import Kind
 from annotations.cases.rules import Said
 from annotations.corpora.models import Corpus
@@ -68,12 +71,12 @@ def _gold(people: Collection[User], corpus: Corpus) -> dict[int, list[float]]:
 def _agreements(people: Collection[User], corpus: Corpus, window: int) -> dict[int, list[float]]:
     """By person, how far each of their newest doubled cases agrees with the other person's pass, 0 to 1."""
     passes = counting_reviews().filter(purpose__in=list(PASSES), case__corpus=corpus, case__draw__double=True)
-    cases: set[int] = set()
-    mine: dict[int, list[int]] = {}
-    for person in people:
-        newest = passes.filter(reviewer=person).order_by("-submitted_at", "-id")
-        mine[person.pk] = list(newest.values_list("case", flat=True)[:window])
-        cases.update(mine[person.pk])
+    place = Window(RowNumber(), partition_by="reviewer", order_by=["-submitted_at", "-id"])
+    newest = passes.filter(reviewer__in=people).annotate(place=place).filter(place__lte=window)
+    mine: dict[int, list[int]] = defaultdict(list)
+    for person, case in newest.order_by("reviewer", "place").values_list("reviewer", "case"):
+        mine[person].append(case)
+    cases = {case for held in mine.values() for case in held}
     by_case: dict[int, list[Review]] = defaultdict(list)
     for review in passes.filter(case__in=cases).prefetch_related("answers").order_by("submitted_at", "id"):
         by_case[review.case_id].append(review)

@@ -36,9 +36,11 @@ VERBS = {Way.TAKEN: "case.taken", Way.RETURNED: "case.handed_back"}
 
 @transaction.atomic
 def assign(
-    *, case: Case, person: User, purpose: Purpose, way: Way, by: User | None, minutes: int | None = None
-) -> Assignment:
+    *, case: Case, person: User, purpose: Purpose, way: Way, by: User | None, minutes: int | None = None,
+    job_id: int | None = None,
+) -> Assignment:  # fmt: skip
     """Ask somebody for a pass over a case. `minutes`: how long it is kept for them; None: until it is released.
+    `job_id`: the job that does so.
 
     `by` None is the system. Asking anybody but oneself needs Action.ASSIGN.
     Raises Problem: not_allowed, not_found; person_may_not, wrong_status, not_double, both_passes, own_case, pass_done,
@@ -50,19 +52,21 @@ def assign(
     problem = in_the_way(case=case, person=person, purpose=Purpose(purpose))
     if problem is not None:
         raise problem
-    return _write(case, person, Purpose(purpose), Way(way), by=by, minutes=minutes)
+    return _write(case, person, Purpose(purpose), Way(way), by=by, minutes=minutes, job_id=job_id)
 
 
 def _write(
-    case: Case, person: User, purpose: Purpose, way: Way, *, by: User | None, minutes: int | None
-) -> Assignment:
+    case: Case, person: User, purpose: Purpose, way: Way, *, by: User | None, minutes: int | None,
+    job_id: int | None = None,
+) -> Assignment:  # fmt: skip
     """The row and its audit row. The caller holds the case's row and has looked that nothing is in the way."""
     if purpose in PASSES:
         draw_of(case)  # chance speaks before anybody sees the case
     expires = timezone.now() + timedelta(minutes=minutes) if minutes is not None else None
     made = Assignment.objects.create(
-        case=case, person=person, purpose=purpose, way=way, assigned_by=by, expires_at=expires
-    )
+        case=case, person=person, purpose=purpose, way=way, assigned_by=by, expires_at=expires,
+        job_id=job_id,
+    )  # fmt: skip
     record(
         actor=by, verb=VERBS.get(way, "case.assigned"), subject=case,
         data={"assignment": made.pk, "person": person.username, "purpose": purpose, "way": way,

@@ -24,6 +24,7 @@ from crashdesk.api.errors import Problem
 MOST_HELD: Final = 10
 """So many cases a person is given by themselves; who has them is not free."""
 AT_ONCE: Final = 500
+"""So many cases one transaction gives at most; more are given by a job."""
 DEFAULT_SKILL: Final = 0.5
 WORKING: Final = (Role.ANNOTATOR, Role.REVIEWER)
 
@@ -77,6 +78,7 @@ def assign_many(
     by: User,
     purpose: Purpose = Purpose.ANNOTATE,
     minutes: int | None = None,
+    job_id: int | None = None,
 ) -> Shared:
     """Give one person all of these, as far as each is possible. Problem not_allowed, not_found: `by` may not assign."""
     shared = Shared()
@@ -86,8 +88,10 @@ def assign_many(
     for case in cases:
         try:
             shared.given.append(
-                assign(case=case, person=person, purpose=purpose, way=Way.MANUAL, by=by, minutes=minutes)
-            )
+                assign(
+                    case=case, person=person, purpose=purpose, way=Way.MANUAL, by=by, minutes=minutes, job_id=job_id
+                )
+            )  # fmt: skip
         except Problem as problem:
             shared.left[case.pk] = problem
     return shared
@@ -104,6 +108,7 @@ def share_out(
     most: int = MOST_HELD,
     skills: Mapping[int, float] | None = None,
     minutes: int | None = None,
+    job_id: int | None = None,
 ) -> Shared:
     """Give waiting cases of one corpus to people, in review order, until everybody holds `most`.
 
@@ -133,7 +138,7 @@ def share_out(
             free.sort(key=lambda person: (person.pk <= after, person.pk))
         else:
             free.sort(key=_best_first(load, skills or {}, most))
-        made = _give(case, purpose, way, free, by=by, minutes=minutes, shared=shared)
+        made = _give(case, purpose, way, free, by=by, minutes=minutes, job_id=job_id, shared=shared)
         if made is not None:
             load[made.person_id] += 1
             after = made.person_id
@@ -158,11 +163,14 @@ def _give(
     *,
     by: User | None,
     minutes: int | None,
+    job_id: int | None,
     shared: Shared,
 ) -> Assignment | None:
     for person in free:
         try:
-            made = assign(case=case, person=person, purpose=purpose, way=way, by=by, minutes=minutes)
+            made = assign(
+                case=case, person=person, purpose=purpose, way=way, by=by, minutes=minutes, job_id=job_id
+            )
         except Problem as problem:
             shared.left.setdefault(case.pk, problem)
             if problem.code in {"wrong_status", "already_assigned", "pass_done", "not_double"}:

@@ -124,6 +124,9 @@ class Assignment(models.Model):
     assigned_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, on_delete=models.PROTECT, null=True, related_name="+"
     )
+    job_id = models.BigIntegerField(
+        null=True, help_text="the job that gave it among many: what it has given already, should it begin anew"
+    )
     opened_at = models.DateTimeField(null=True, help_text="when the person first opened it")
     expires_at = models.DateTimeField(null=True)
     closed_at = models.DateTimeField(null=True)
@@ -156,6 +159,7 @@ class Assignment(models.Model):
             models.Index(fields=["person", "state", "id"]),
             models.Index(fields=["case", "state"]),
             models.Index("expires_at", condition=Q(state="open"), name="assignment_by_expiry"),
+            models.Index("job_id", condition=Q(job_id__isnull=False), name="assignment_by_job"),
         ]
 
     def __str__(self) -> str:

@@ -8,6 +8,8 @@ from annotations.comments.models import Comment
 from annotations.corpora.models import Media
 from annotations.reviews.models import Assignment
 from crashdesk.accounts.models import User
+from crashdesk.jobs.services import claim_next
+from crashdesk.jobs.tasks import perform
 from tests import factories
 from tests.assign_made import bare_cases, drafted, given, people, planned_corpus
 from tests.browser.conftest import SignIn
@@ -82,6 +84,13 @@ def test_a_mention_leads_from_the_header_to_the_comment_and_is_answered(
     expect(page.locator(".said-before .said-text")).to_have_text("No, it fits.")
 
 
+def do_next(queue: str) -> None:
+    """What a worker would do now."""
+    job = claim_next(queue)
+    assert job is not None
+    perform(job)
+
+
 def test_a_lead_assigns_a_selection_and_releases_it(sign_in: SignIn, lead: User) -> None:
     corpus, (ann, bob) = planned_corpus(), people(2)
     cases = bare_cases(corpus, 3)
@@ -92,10 +101,17 @@ def test_a_lead_assigns_a_selection_and_releases_it(sign_in: SignIn, lead: User)
     page.get_by_label(f"Choose case {cases[2].pk}").check()
     page.locator("select[name=to]").select_option(f"person:{ann.username}")
     page.get_by_role("button", name="Assign 2").click()
-    expect(page.locator("[data-flash]")).to_contain_text("2 assigned.")
+    told = page.locator("[data-progress]")
+    expect(told).to_contain_text("waits for a free worker")
+    do_next("data")
+    expect(told).to_contain_text("2 assigned")
+    expect(page.get_by_role("button", name="Assign 0")).to_be_disabled()
     page.locator("select[name=to]").select_option("round_robin")
+    page.get_by_label("at most").fill("7")
     page.get_by_role("button", name="that match").click()
-    expect(page.locator("[data-flash]")).to_contain_text("1 assigned.")
+    expect(told).to_contain_text("waits for a free worker")
+    do_next("data")
+    expect(told).to_contain_text("1 assigned")
     page.get_by_role("link", name="With people").click()
     page.get_by_label("Choose all on this page").check()
     page.get_by_label("Why").fill("on leave")

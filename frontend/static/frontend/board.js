@@ -2,7 +2,8 @@
 /** The lead's board: choosing cases, assigning and releasing them. */
 import { post, showError } from "./api.js";
 
-const MOST = 500;
+/** Who gives cases by themselves fills people up as far as they like. */
+const MOST_HELD = 10000;
 
 /** @param {HTMLFormElement} form */
 const chosen = (form) =>
@@ -33,16 +34,11 @@ function order(form, what) {
     way: person ? "manual" : to,
     ...(person ? { people: [person] } : {}),
     minutes: minutes ? Number(minutes) : null,
-    most: MOST,
-    ...(what === "match" ? { from_source: form.dataset.source, q: form.dataset.q, limit: MOST } : { cases: chosen(form) }),
+    most: MOST_HELD,
+    ...(what === "match"
+      ? { from_source: form.dataset.source, q: form.dataset.q, limit: Number(data.get("limit")) }
+      : { cases: chosen(form) }),
   };
-}
-
-/** @param {{given: unknown[], left: {case: number, error: {message: string}}[]}} answer */
-function told(answer) {
-  const left = answer.left.slice(0, 3).map((one) => one.error.message).join(" ");
-  const more = answer.left.length > 3 ? ` And ${answer.left.length - 3} more.` : "";
-  return `${answer.given.length} assigned${answer.left.length ? `, ${answer.left.length} left: ${left}${more}` : "."}`;
 }
 
 /** @param {HTMLFormElement} form @param {string} what */
@@ -54,8 +50,7 @@ async function send(form, what) {
   form.setAttribute("aria-busy", "true");
   try {
     if (form.dataset.board === "assign") {
-      const answer = await post("/api/assignments", order(form, what));
-      sessionStorage.setItem("crashdesk.flash", told(answer));
+      await post("/api/assignments", order(form, what)); // a job: the page shows how far it is
     } else {
       const reason = String(new FormData(form).get("reason") ?? "");
       const answer = await post("/api/assignments/release", { ids: chosen(form), reason });

@@ -1,5 +1,5 @@
 // @ts-check
-/** The page of one import: the part that moves is fetched again while it moves. */
+/** The page of one import, and the board: the part that moves is fetched again while it moves. */
 const EVERY_MS = 1500;
 const place = /** @type {HTMLElement} */ (document.querySelector("[data-progress]"));
 
@@ -21,7 +21,8 @@ async function refresh() {
   const fresh = new DOMParser().parseFromString(await response.text(), "text/html").querySelector("[data-state]");
   if (!fresh) return;
   place.replaceChildren(fresh);
-  if (told().state !== before && told().state === "done") {
+  const choosing = document.querySelector("[data-board] tbody input:checked");
+  if (told().state !== before && told().state === "done" && !choosing) {
     location.reload();
     return;
   }

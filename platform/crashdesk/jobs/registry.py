@@ -24,7 +24,8 @@ class Handler:
     `run` must be safe to start twice: a killed worker's job is started again. `gave_up` runs in the
     transaction that marks the job failed or cancelled.
 
-    `needs` is what a person must be allowed to do to start such a job, or to start it again.
+    `needs` is what a person must be allowed to do to start such a job, or to start it again; `reads`, to see its jobs
+    at all: args and results of some say what not everybody who may look into the corpus is to know.
 
     `run` may be a dotted name: then its module is imported by the worker that first runs it, and the web
     processes need not load what only one worker needs (torch takes seconds and hundreds of megabytes).
@@ -38,6 +39,7 @@ class Handler:
     gave_up: Callable[["Job"], None] | None = None
     needs: Action = Action.CANCEL
     together: bool = False
+    reads: Action = Action.VIEW
 
     def work(self) -> Work:
         """The function that does one job. Raises ImportError when its dotted name leads nowhere."""
@@ -66,15 +68,25 @@ def register(
     needs: Action = Action.CANCEL,
     gave_up: Callable[["Job"], None] | None = None,
     together: bool = False,
+    reads: Action = Action.VIEW,
 ) -> None:
     """Declare a kind of job, once. Raises ValueError when two places claim one kind."""
     if kind in _HANDLERS:
         raise ValueError(f"job kind {kind!r} is declared twice")
-    _HANDLERS[kind] = Handler(kind, queue, run, gave_up, needs, together)
+    _HANDLERS[kind] = Handler(kind, queue, run, gave_up, needs, together, reads)
 
 
 def handler_for(kind: str) -> Handler:
     return _HANDLERS[kind]
+
+
+def read_by() -> dict[Action, list[str]]:
+    """The kinds of job that not everybody sees who may look into their corpus, by what one must be allowed to do."""
+    found: dict[Action, list[str]] = {}
+    for handler in _HANDLERS.values():
+        if handler.reads != Action.VIEW:
+            found.setdefault(handler.reads, []).append(handler.kind)
+    return found
 
 
 def queues() -> list[str]:

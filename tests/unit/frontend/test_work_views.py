@@ -1,20 +1,31 @@
 """The pages of work as they come from the server: who sees what, and that they speak of what is there."""
 
+from datetime import timedelta
+from itertools import pairwise
+
 import pytest
+from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
 
 from annotations.cases.models import Case, CaseStatus
 from annotations.comments import services
 from annotations.comments.reading import unread
+from annotations.corpora.models import Corpus
 from annotations.gold.models import Pause
+from annotations.gold.queue_bulk import ask_to_assign
 from annotations.gold.services import mark
 from annotations.reviews import assignments
-from annotations.reviews.models import Purpose
+from annotations.reviews.models import Purpose, Way
 from annotations.reviews.plans import current_plan, set_plan
 from crashdesk.accounts.models import Membership, Role, User
+from crashdesk.jobs.models import Job
+from crashdesk.jobs.services import claim_next
+from crashdesk.jobs.tasks import perform
 from frontend.work import Part, parts
 from tests.assign_made import bare_cases, drafted, given, people, planned_corpus, submit
-from tests.factories import make_case, make_video
+from tests.factories import make_case, make_user, make_video
 
 pytestmark = pytest.mark.django_db
 
@@ -136,6 +147,70 @@ def test_the_board_of_many_cases_reads_a_page_of_them(
     with django_assert_max_num_queries(40):  # type: ignore[operator]
         text = client.get("/board", {"corpus": corpus.pk}).content.decode()
     assert text.count('name="cases"') == 50
+
+
+def test_the_board_costs_the_same_however_many_people_there_are(client: Client, lead: User) -> None:
+    """With everything the board says of somebody: gold scores, agreements, pauses, open cases of all sorts."""
+    client.force_login(lead)
+    counts = []
+    for count in (2, 20):
+        corpus = planned_corpus(double_share=1.0)
+        for person, other in pairwise([*people(count), *people(1)]):
+            Membership.objects.create(user=person, corpus=corpus, role=Role.ANNOTATOR)
+            done, held = drafted(corpus)[0], bare_cases(corpus, 1)[0]
+            submit(done, person, assignment=given(done, person))
+            submit(done, other, assignment=given(done, other, Purpose.DOUBLE))
+            given(held, person)
+            Pause.objects.create(person=person, corpus=corpus, plan=current_plan(corpus))
+        with CaptureQueriesContext(connection) as queries:
+            text = client.get("/board", {"corpus": corpus.pk}).content.decode()
+        assert text.count("agreement 100") == count + 1
+        counts.append(len(queries))
+    assert counts[0] == counts[1]
+
+
+def test_the_board_shows_how_far_an_order_is_and_what_came_of_it(
+    client: Client, lead: User, annotator: User, engineer: User
+) -> None:
+    corpus, (other,) = planned_corpus(), people(1)
+    cases = bare_cases(corpus, 3)
+    given(cases[0], other)
+    assert "data-progress" not in get(client, lead, "/board", corpus=corpus.pk)
+    asked = {"corpus": corpus, "way": Way.MANUAL, "by": lead, "cases": [case.pk for case in cases]}
+    job = ask_to_assign(people=[annotator], **asked)  # type: ignore[arg-type]
+    text = get(client, lead, "/board", corpus=corpus.pk)
+    assert f'data-url="/board/assigning/{job.pk}"' in text
+    assert "waits for a free worker" in text
+    assert 'data-when="open"><button' in text
+    assert 'data-when="undone" hidden' in text
+    claimed = claim_next("data")
+    assert claimed is not None
+    perform(claimed)
+    part = get(client, lead, f"/board/assigning/{job.pk}")
+    assert "2 assigned, of 3" in part
+    assert f'1 left, with somebody already: <a href="/cases/{cases[0].pk}">' in part
+    assert other.username not in part
+    for person, status in ((annotator, 403), (engineer, 403), (lead, 200)):
+        get(client, person, f"/board/assigning/{job.pk}", status)
+    Corpus.objects.update(access="members")
+    get(client, lead, f"/board/assigning/{job.pk}", 404)
+    Corpus.objects.update(access="everyone")
+    Job.objects.update(created_at=timezone.now() - timedelta(days=2))
+    assert "data-progress" not in get(client, lead, "/board", corpus=corpus.pk)
+
+
+def test_the_board_says_why_an_order_failed(client: Client, lead: User, annotator: User) -> None:
+    corpus, boss = planned_corpus(), make_user(Role.LEAD)
+    cases = [case.pk for case in bare_cases(corpus, 1)]
+    ask_to_assign(corpus=corpus, way=Way.MANUAL, by=boss, cases=cases, people=[annotator])
+    User.objects.filter(pk=boss.pk).update(role=Role.ANNOTATOR)
+    claimed = claim_next("data")
+    assert claimed is not None
+    perform(claimed)
+    text = get(client, lead, "/board", corpus=corpus.pk)
+    assert "failed; what was assigned stays" in text
+    assert "Your role in this corpus does not allow this." in text
+    assert 'data-when="undone"><button' in text
 
 
 def test_comments_on_the_page_of_a_case(client: Client, annotator: User, reviewer: User) -> None:
