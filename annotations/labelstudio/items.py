@@ -12,8 +12,9 @@ from typing import Any, Final
 from annotations.cases.models import Answer, AuthorKind, Case
 from annotations.corpora.media.timemap import ProxyMap
 from annotations.corpora.models import Media, MediaState
+from annotations.labelstudio.external_ids import opaque_key
 from annotations.labelstudio.media_links import video_address
-from annotations.labelstudio.models import LabelStudioForm, LabelStudioTask, external_id
+from annotations.labelstudio.models import LabelStudioForm, LabelStudioTask
 from annotations.labelstudio.predictions import Shown, troubles, what_to_show
 from annotations.labelstudio.provision import RANK_FIELD
 from annotations.labelstudio.rows import Key, Wanted
@@ -43,7 +44,8 @@ class Item:
 
     @property
     def external_id(self) -> str:
-        return external_id(*self.key)
+        """Its key in Label Studio."""
+        return str(self.data["external_id"])
 
     @property
     def whole(self) -> dict[str, Any]:
@@ -67,7 +69,7 @@ class Item:
         }
 
     def wanted(self, form: LabelStudioForm) -> Wanted:
-        return Wanted(*self.key, self.noted(form))
+        return Wanted(*self.key, {**self.noted(form), "external_id": self.external_id})
 
 
 def gather(
@@ -75,8 +77,8 @@ def gather(
 ) -> tuple[list[Item], list[int]]:
     """Items of these keys in their order, and the ids of cases that have nothing to watch.
 
-    A task that is there already keeps its frame rate, whatever has become of the proxy since. Cases that were not
-    drawn yet are drawn now, so that a blind one is never shown with a draft.
+    A task that is there already keeps its frame rate, whatever has become of the proxy since, and a row keeps its
+    external id. Cases that were not drawn yet are drawn now, so that a blind one is never shown with a draft.
     """
     asked = list(keys)
     ids = {case for case, _ in asked}
@@ -97,7 +99,10 @@ def gather(
             continue
         row = rows.get(key)
         fps = row.fps if row is not None and row.task_id is not None else media.proxy_fps
-        items.append(_item(case, key[1], media, fps, answers.get(case.pk, []), draws[case.pk].blind, form))
+        external_id = row.external_id if row is not None else opaque_key(*key)
+        data, until = task_data(case, key[1], media, fps, external_id)
+        item = Item(case, key[1], media, fps, data, until, Shown(), draws[case.pk].blind)
+        items.append(_with_drafts(item, answers.get(case.pk, []), form))
     return items, without_media
 
 
@@ -109,27 +114,17 @@ def _answers(case_ids: Iterable[int]) -> dict[int, list[Answer]]:
     return found
 
 
-def _item(
-    case: Case,
-    assignment_id: int | None,
-    media: Media,
-    fps: Fraction,
-    answers: list[Answer],
-    blind: bool,
-    form: LabelStudioForm,
-) -> Item:
-    data, until = task_data(case, assignment_id, media, fps)
-    item = Item(case, assignment_id, media, fps, data, until, Shown(), blind)
-    if blind or not answers:
+def _with_drafts(item: Item, answers: list[Answer], form: LabelStudioForm) -> Item:
+    if item.blind or not answers:
         return item
-    frames = proxy_frames(media, fps)
+    frames = proxy_frames(item.media, item.fps)
     shown = what_to_show(answers, frames, blind=False)
     wrong = [
         trouble
         for made in shown.predictions
         for trouble in troubles(made, form.xml, frame_count=frames.frame_count)
     ]
-    problem = f"case {case.pk}: {'; '.join(map(str, wrong[:5]))}" if wrong else ""
+    problem = f"case {item.case.pk}: {'; '.join(map(str, wrong[:5]))}" if wrong else ""
     return replace(item, shown=shown, problem=problem)
 
 
@@ -141,7 +136,7 @@ def proxy_frames(media: Media, fps: Fraction) -> ProxyMap:
 
 
 def task_data(
-    case: Case, assignment_id: int | None, media: Media, fps: Fraction
+    case: Case, assignment_id: int | None, media: Media, fps: Fraction, external_id: str
 ) -> tuple[dict[str, Any], datetime | None]:
     """A task's `data`, and until when its video can be fetched. Label Studio sorts data as text: the rank is padded.
 
@@ -151,7 +146,7 @@ def task_data(
     note = f"Returned: {case.returned_reason}" if case.returned_reason and assignment_id is None else ""
     address, until = video_address(media)
     data = {
-        "external_id": external_id(case.pk, assignment_id),
+        "external_id": external_id,
         "video": address,
         "fps": float(fps),
         "case_id": case.pk,

@@ -1,6 +1,7 @@
 """What CrashDesk knows of its mirror in Label Studio. CrashDesk is the truth; these rows only map ids."""
 
 from fractions import Fraction
+from typing import Any
 
 from django.conf import settings
 from django.db import models
@@ -8,6 +9,7 @@ from django.db.models import Count, Q, Value
 
 from annotations.cases.models import Case, Guideline
 from annotations.corpora.models import Corpus
+from annotations.labelstudio.external_ids import opaque_key
 from annotations.reviews.models import Assignment, Review
 from crashdesk.api.errors import Problem
 
@@ -129,11 +131,6 @@ class LabelStudioProject(models.Model):
         )
 
 
-def external_id(case_id: int, assignment_id: int | None) -> str:
-    """case-<id>, or case-<id>-pass-<assignment id> for a task that is somebody's own."""
-    return f"case-{case_id}" if assignment_id is None else f"case-{case_id}-pass-{assignment_id}"
-
-
 class LabelStudioTask(models.Model):
     """A Label Studio task that shows one case.
 
@@ -145,6 +142,10 @@ class LabelStudioTask(models.Model):
     case = models.ForeignKey(Case, on_delete=models.PROTECT, related_name="labelstudio_tasks")
     assignment = models.OneToOneField(
         Assignment, on_delete=models.PROTECT, null=True, related_name="labelstudio_task"
+    )
+    external_id = models.CharField(
+        max_length=48,
+        help_text="its key in Label Studio (`data.external_id`), whatever number it gets there; opaque",
     )
     task_id = models.PositiveIntegerField(null=True, help_text="empty while the push is under way")
     sent_at = models.DateTimeField(
@@ -189,15 +190,21 @@ class LabelStudioTask(models.Model):
             models.UniqueConstraint(
                 fields=["case"], condition=Q(assignment__isnull=True), name="labelstudio_task_of_case_once"
             ),
+            models.UniqueConstraint(fields=["external_id"], name="labelstudio_external_id_once"),
         ]
 
     def __str__(self) -> str:
         return f"task {self.task_id} of case {self.case_id}"
 
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        """A row that has no key yet gets its own."""
+        self.external_id = self.external_id or opaque_key(*self.key)
+        super().save(*args, **kwargs)
+
     @property
-    def external_id(self) -> str:
-        """The task's key in Label Studio (`data.external_id`), whatever number it gets there."""
-        return external_id(self.case_id, self.assignment_id)
+    def key(self) -> tuple[int, int | None]:
+        """Case id and, for a task that is somebody's own, assignment id."""
+        return self.case_id, self.assignment_id
 
     @property
     def fps(self) -> Fraction:

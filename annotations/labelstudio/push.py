@@ -1,6 +1,6 @@
 """Bringing cases into Label Studio, with their drafts as predictions, in review order. Safe to kill and repeat.
 
-Every task has an external id (annotations.labelstudio.models.external_id). Its row is written, with the drafts it will
+Every task has an external id (annotations.labelstudio.external_ids). Its row is written, with the drafts it will
 show, before it is made; annotations.labelstudio.rows says how nobody makes it twice, whatever is killed when and
 however many push at once. Only cases that need a person are pushed, and passes that somebody was asked for.
 """
@@ -22,9 +22,10 @@ from annotations.corpora.media.timemap import ProxyMap
 from annotations.corpora.models import Corpus, Media
 from annotations.labelstudio.client import Client
 from annotations.labelstudio.client import client as default_client
+from annotations.labelstudio.external_ids import opaque_key
 from annotations.labelstudio.forms import ensure_form
 from annotations.labelstudio.items import Item, data_digest, gather, proxy_frames
-from annotations.labelstudio.models import LabelStudioForm, LabelStudioProject, LabelStudioTask, external_id
+from annotations.labelstudio.models import LabelStudioForm, LabelStudioProject, LabelStudioTask
 from annotations.labelstudio.provision import ensure_project
 from annotations.labelstudio.refreshing import follow, migrate, refresh, remove_doubles, show_newest
 from annotations.labelstudio.rows import Key, claim, find_there, link, place, rows_of, unlink
@@ -290,11 +291,10 @@ class _Push:
         for row in rows.values():
             by_project[row.project_id].append(row)
         for some in by_project.values():
-            ids = {row.external_id: row for row in some}
-            there = find_there(self.project(some[0]), list(ids), self.client)
-            found = {ids[external].pk: tasks[0]["id"] for external, tasks in there.items()}
-            keys = [ids[external] for external in there]
-            items, _ = gather([(row.case_id, row.assignment_id) for row in keys], self.form, rows=rows)
+            wanted_there = {row.key: row.external_id for row in some}
+            there = find_there(self.project(some[0]), wanted_there, self.client)
+            found = {rows[key].pk: tasks[0]["id"] for key, tasks in there.items()}
+            items, _ = gather(there, self.form, rows=rows)
             wanted = {rows[item.key].pk: item for item in items}
             self.report.adopted += len(wanted)
             self._link(
@@ -398,9 +398,10 @@ def task_for(case: Case, person: User) -> LabelStudioTask | None:
 
 def find_tasks(project: LabelStudioProject, case_ids: Sequence[int], client: Client) -> dict[int, int]:
     """Case id to the id of its own task in Label Studio, for those that have one there (the oldest, were there two)."""
-    cases = {external_id(pk, None): pk for pk in case_ids}
-    there = find_there(project, list(cases), client)
-    return {cases[external]: tasks[0]["id"] for external, tasks in there.items()}
+    keys: list[Key] = [(pk, None) for pk in case_ids]
+    rows = rows_of(keys)
+    wanted = {key: rows[key].external_id if key in rows else opaque_key(*key) for key in keys}
+    return {case: tasks[0]["id"] for (case, _), tasks in find_there(project, wanted, client).items()}
 
 
 def proxy_map(row: LabelStudioTask, media: Media) -> ProxyMap:

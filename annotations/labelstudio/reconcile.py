@@ -22,7 +22,7 @@ from annotations.labelstudio.pull import ID_BATCH, News, give_up_project, give_u
 from annotations.labelstudio.refusals import FINDING
 from annotations.labelstudio.repairs import Repairs
 from annotations.labelstudio.taking import Taking, take_task, time_of
-from annotations.labelstudio.there import FormState, data_trouble, form_state, key_of, our_form, row_key
+from annotations.labelstudio.there import FormState, data_trouble, form_state, is_of, our_form, row_said
 from annotations.labelstudio.witnesses import Witnesses
 from crashdesk.accounts.models import User
 from crashdesk.audit.services import record
@@ -136,7 +136,7 @@ class _Comparison:
         self._report.taken_in = taking.report.changes
 
     def _task(self, task: dict[str, Any], news: News, taking: Taking) -> None:
-        row, key = news.row(task), key_of(task)
+        row = news.row(task)
         if row is None:
             row = self._elsewhere(task)
             if row is None:
@@ -146,7 +146,7 @@ class _Comparison:
             if row.task_id is not None:
                 self._duplicate(row, task, taking)
                 return
-        elif key != row_key(row):
+        elif not is_of(row, task):
             self._reused(row, task)
             return
         trouble = data_trouble(row, task["data"])
@@ -158,11 +158,8 @@ class _Comparison:
 
     def _elsewhere(self, task: dict[str, Any]) -> LabelStudioTask | None:
         """The row of ours that a task claims to be, though it is linked to none or to another task."""
-        key = key_of(task)
-        if key is None:
-            return None
         rows = LabelStudioTask.objects.filter(project=self._project).select_related("case__video__media")
-        return rows.filter(case=key.case_id, assignment=key.assignment_id).first()
+        return row_said(rows, task)
 
     def _take(self, row: LabelStudioTask, task: dict[str, Any], taking: Taking) -> None:
         before = taking.report.changes

@@ -32,8 +32,8 @@ def refresh(parcel: Parcel, form: LabelStudioForm, client: Client) -> list[tuple
     A task that somebody has annotated keeps what it shows. Predictions are compared with what Label Studio has, so
     that a push killed anywhere in here adds nothing twice; a version that now says something else replaces itself.
     """
-    external = [item.external_id for item, _ in parcel.items]
-    there = find_there(parcel.project, external, client, fields="all")
+    wanted = {item.key: item.external_id for item, _ in parcel.items}
+    there = find_there(parcel.project, wanted, client, fields="all")
     ids = {task["id"]: task for tasks in there.values() for task in tasks}
     annotated = set(
         LabelStudioAnnotation.objects.filter(
@@ -116,7 +116,7 @@ def follow(
     if signs():
         stale |= Q(media_until__isnull=True)
     changed = 0
-    waiting = {(row.case_id, row.assignment_id): row for row in rows.filter(stale).order_by("id")}
+    waiting = {row.key: row for row in rows.filter(stale).order_by("id")}
     items, _ = gather(waiting, form, rows=waiting)
     for item in items:
         try:
@@ -137,7 +137,7 @@ def migrate(project: LabelStudioProject, form: LabelStudioForm, client: Client) 
     only where results are written differently under the new form; other words on the screen need nothing.
     """
     stale = open_rows(project).filter(Q(form__isnull=True) | ~Q(form=form))
-    rows = {(row.case_id, row.assignment_id): row for row in stale.select_related("form")}
+    rows = {row.key: row for row in stale.select_related("form")}
     other = {key: row for key, row in rows.items() if row.form and not _same_results(row.form.xml, form.xml)}
     if other:
         items, _ = gather(other, form, rows=other)
@@ -192,9 +192,10 @@ def remove_doubles(rows: Iterable[LabelStudioTask], client: Client) -> int:
             by_project[row.project_id].append(row)
     removed = 0
     for some in by_project.values():
-        there = find_there(some[0].project, [row.external_id for row in some], client, fields="all")
+        wanted = {row.key: row.external_id for row in some}
+        there = find_there(some[0].project, wanted, client, fields="all")
         for row in some:
-            for task in there.get(row.external_id, []):
+            for task in there.get(row.key, []):
                 if task["id"] != row.task_id and not task.get("annotations") and not task.get("drafts"):
                     _delete(client, f"/api/tasks/{task['id']}/")
                     _note_double(row, task["id"])

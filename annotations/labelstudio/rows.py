@@ -18,6 +18,7 @@ from django.utils import timezone
 from annotations.cases.models import Guideline
 from annotations.corpora.models import Corpus
 from annotations.labelstudio.client import Client, task_filter
+from annotations.labelstudio.external_ids import opaque_key, spoken_key
 from annotations.labelstudio.models import LabelStudioProject, LabelStudioTask
 from annotations.labelstudio.provision import title_of
 from crashdesk.audit.services import record
@@ -25,7 +26,7 @@ from crashdesk.bulk import insert_rows, quoted
 
 QUIET: Final = timedelta(seconds=30)
 """After so long without a renewal the sender of a claim is taken for dead, and its request for finished."""
-LOOK_UP: Final = 200
+LOOK_UP: Final = 150
 """External ids asked for in one request."""
 
 Key = tuple[int, int | None]
@@ -49,7 +50,7 @@ def rows_of(keys: Iterable[Key]) -> dict[Key, LabelStudioTask]:
     """The rows there are, by key."""
     wanted = set(keys)
     rows = LabelStudioTask.objects.filter(case__in={case for case, _ in wanted}).select_related("project")
-    return {key: row for row in rows if (key := (row.case_id, row.assignment_id)) in wanted}
+    return {row.key: row for row in rows if row.key in wanted}
 
 
 @transaction.atomic
@@ -151,15 +152,34 @@ def unlink(row: LabelStudioTask) -> None:
 
 
 def find_there(
-    project: LabelStudioProject, external_ids: Sequence[str], client: Client, *, fields: str = "task_only"
-) -> dict[str, list[dict[str, Any]]]:
-    """External id to the tasks that have it in Label Studio, the oldest first: several when one was made twice."""
-    found: dict[str, list[dict[str, Any]]] = {}
-    for start in range(0, len(external_ids), LOOK_UP):
-        wanted = task_filter(
-            "data.external_id", "in_list", "String", list(external_ids[start : start + LOOK_UP])
-        )
-        for page in client.tasks(project.linked_id, [wanted], fields=fields):
-            for task in page:
-                found.setdefault(task["data"]["external_id"], []).append(task)
+    project: LabelStudioProject, wanted: Mapping[Key, str], client: Client, *, fields: str = "task_only"
+) -> dict[Key, list[dict[str, Any]]]:
+    """Of each key the tasks in Label Studio, the oldest first: several when one was made twice. `wanted`: key to
+    external id.
+
+    Tasks that are not there by it are asked for by what else they may be called: one database may be older than the
+    other.
+    """
+    found = _named(project, {external: key for key, external in wanted.items()}, client, fields)
+    others = {
+        name: key
+        for key, external in wanted.items()
+        if key not in found
+        for name in (opaque_key(*key), spoken_key(*key))
+        if name != external
+    }
+    found |= _named(project, others, client, fields)
     return {key: sorted(tasks, key=lambda task: int(task["id"])) for key, tasks in found.items()}
+
+
+def _named(
+    project: LabelStudioProject, names: Mapping[str, Key], client: Client, fields: str
+) -> dict[Key, list[dict[str, Any]]]:
+    found: dict[Key, list[dict[str, Any]]] = {}
+    listed = list(names)
+    for start in range(0, len(listed), LOOK_UP):
+        one_of = task_filter("data.external_id", "in_list", "String", listed[start : start + LOOK_UP])
+        for page in client.tasks(project.linked_id, [one_of], fields=fields):
+            for task in page:
+                found.setdefault(names[task["data"]["external_id"]], []).append(task)
+    return found

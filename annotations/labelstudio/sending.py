@@ -70,8 +70,8 @@ def _numbers(parcel: Parcel, reply: Any, client: Client) -> Sequence[int]:
     numbers = reply.get("task_ids") if isinstance(reply, dict) else None
     if isinstance(numbers, list) and len(numbers) == len(parcel.items):
         return numbers
-    there = find_there(parcel.project, [item.external_id for item, _ in parcel.items], client)
-    return [there[item.external_id][0]["id"] for item, _ in parcel.items]
+    there = find_there(parcel.project, {item.key: item.external_id for item, _ in parcel.items}, client)
+    return [there[item.key][0]["id"] for item, _ in parcel.items]
 
 
 class Line:

@@ -28,7 +28,7 @@ from annotations.labelstudio.models import LabelStudioAnnotation, LabelStudioPro
 from annotations.labelstudio.people import People
 from annotations.labelstudio.push import proxy_map
 from annotations.labelstudio.refusals import forget_refusal, name_refusal
-from annotations.labelstudio.there import data_trouble, key_of, row_key
+from annotations.labelstudio.there import data_trouble, is_of, row_said
 from annotations.labelstudio.whose import check_person, late_pass
 from annotations.labelstudio.witnesses import Witnesses
 from annotations.reviews.changes import recognise
@@ -96,13 +96,11 @@ def _row_of(
     """Our row for a task, locked, and why its annotations must not be taken. None for tasks that are not ours."""
     rows = LabelStudioTask.objects.select_for_update(of=("self",))
     rows = rows.select_related("case__video__media", "assignment__person").filter(project=project)
-    key, holder = key_of(task), rows.filter(task_id=task["id"]).first()
-    if holder is not None and key != row_key(holder):
+    holder = rows.filter(task_id=task["id"]).first()
+    if holder is not None and not is_of(holder, task):
         said = f"task {task['id']} was case {holder.case_id}'s, and now says it is something else"
         return holder, Problem("labelstudio_task_reused", f"{said}. Reconcile with repair.")
-    row = holder
-    if row is None and key is not None:
-        row = rows.filter(case=key.case_id, assignment=key.assignment_id).first()
+    row = holder or row_said(rows, task)
     if row is None:
         return None, None
     if row.task_id is None:  # the push that made it was interrupted before it could write this down

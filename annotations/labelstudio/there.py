@@ -1,46 +1,66 @@
 """What a task and a form in Label Studio say of themselves, against what CrashDesk made them to be."""
 
-import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, Final
+from typing import Any, Final, cast
 from urllib.parse import unquote
 from xml.etree import ElementTree as ET
 
+from django.db.models import QuerySet
+
 from annotations.corpora.models import Media
 from annotations.labelstudio.config import labelling_config
+from annotations.labelstudio.external_ids import opaque_key, read_spoken, spoken_key
 from annotations.labelstudio.models import LabelStudioProject, LabelStudioTask
 from crashdesk.api.errors import Problem
 
 SIGNED_PATH: Final = "/api/labelstudio/media"
-_EXTERNAL_ID = re.compile(r"case-(\d{1,18})(?:-pass-(\d{1,18}))?")
 
 
-@dataclass(frozen=True)
-class Key:
-    """Which of our tasks a task in Label Studio is; `assignment_id` None: the case's own."""
-
-    case_id: int
-    assignment_id: int | None
-
-
-def key_of(task: Mapping[str, Any]) -> Key | None:
-    """By its `data.external_id`, or `data.case_id` where it has none (made before there was one). None: not ours."""
+def key_of(task: Mapping[str, Any]) -> str | None:
+    """Its `data.external_id`; where it has none, what its `data.case_id` was called then. None: not ours."""
     data = task.get("data")
     if not isinstance(data, dict):
         return None
     external = data.get("external_id")
-    if external is None:
-        case_id = data.get("case_id")
-        return Key(case_id, None) if isinstance(case_id, int) and 0 < case_id < 2**63 else None
-    found = _EXTERNAL_ID.fullmatch(external) if isinstance(external, str) else None
-    return Key(int(found[1]), int(found[2]) if found[2] else None) if found else None
+    if external is not None:
+        return external if isinstance(external, str) and external else None
+    case_id = _number(data.get("case_id"))
+    return spoken_key(case_id, None) if case_id is not None else None
 
 
-def row_key(row: LabelStudioTask) -> Key:
-    """The key that the row's task must have."""
-    return Key(row.case_id, row.assignment_id)
+def names_of(row: LabelStudioTask) -> tuple[str, str, str]:
+    """Every key by which the row's task may be known in Label Studio, the one that counts first.
+
+    The others: of a Label Studio restored from before the key changed, of a CrashDesk restored from before that.
+    """
+    return row.external_id, opaque_key(*row.key), spoken_key(*row.key)
+
+
+def is_of(row: LabelStudioTask, task: Mapping[str, Any]) -> bool:
+    """Whether the task says that it is the row's."""
+    key = key_of(task)
+    return key is not None and (key == row.external_id or key in names_of(row))
+
+
+def row_said(rows: QuerySet[LabelStudioTask], task: Mapping[str, Any]) -> LabelStudioTask | None:
+    """The row among these whose task it says it is."""
+    key = key_of(task)
+    if key is None:
+        return None
+    found = rows.filter(external_id=key).first()
+    spoken = read_spoken(key)
+    if found is None and spoken is not None:
+        found = rows.filter(case=spoken[0], assignment=spoken[1]).first()
+    case_id = _number(task["data"].get("case_id"))
+    if found is None and spoken is None and case_id is not None:
+        found = next((row for row in rows.filter(case=case_id) if is_of(row, task)), None)
+    return found
+
+
+def _number(value: object) -> int | None:
+    fits = isinstance(value, int) and not isinstance(value, bool) and 0 < value < 2**63
+    return cast(int, value) if fits else None
 
 
 def data_trouble(row: LabelStudioTask, data: Mapping[str, Any]) -> str:

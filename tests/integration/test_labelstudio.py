@@ -19,6 +19,7 @@ from annotations.labelstudio.check import State, check_server
 from annotations.labelstudio.client import Client, LabelStudioRefused, Reply
 from annotations.labelstudio.client import client as configured_client
 from annotations.labelstudio.conversion import from_regions
+from annotations.labelstudio.external_ids import opaque_key
 from annotations.labelstudio.forms import change_form
 from annotations.labelstudio.models import LabelStudioProject, LabelStudioTask, LabelStudioToken
 from annotations.labelstudio.provision import SECRET_HEADER, ensure_project, webhook_secret
@@ -391,7 +392,7 @@ def test_many_pushes_at_once_and_a_dead_one_make_each_task_once(
 ) -> None:
     made = [predicted(project) for _ in range(4)]
     doubled = {
-        "external_id": f"case-{made[0].pk}",
+        "external_id": opaque_key(made[0].pk, None),
         "case_id": made[0].pk,
         "video": "x",
         "fps": 30,
@@ -408,7 +409,8 @@ def test_many_pushes_at_once_and_a_dead_one_make_each_task_once(
     report = push_cases(project, client=client, by=None)
     assert (report.pushed, report.adopted) == (4, 1)
     tasks = [task for page in client.tasks(project.linked_id, fields="task_only") for task in page]
-    assert sorted(task["data"]["external_id"] for task in tasks) == [f"case-{case.pk}" for case in made]
+    keys = sorted(opaque_key(case.pk, None) for case in made)
+    assert sorted(task["data"]["external_id"] for task in tasks) == keys
     client.post(f"/api/projects/{project.project_id}/import", [{"data": doubled}])  # a copy that arrives late
     assert remove_doubles(LabelStudioTask.objects.all(), client) == 1
     assert client.get(f"/api/projects/{project.project_id}/")["task_number"] == 4
@@ -432,7 +434,7 @@ def test_a_gold_pass_has_its_own_task(project: LabelStudioProject, client: Clien
     )
     row = push_assignment(assignment, by=None, client=client)
     task = client.get(f"/api/tasks/{row.task_id}/")
-    assert task["data"]["external_id"] == f"case-{cases[0].pk}-pass-{assignment.pk}"
+    assert task["data"]["external_id"] == opaque_key(cases[0].pk, assignment.pk)
     assert [made["model_version"] for made in task["predictions"]] == ["tiny"]
     assert row.task_id != task_id(cases[0])
 

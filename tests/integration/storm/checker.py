@@ -53,7 +53,7 @@ def compare(*, studio: str, crashdesk: str, projects: list[int], corpus: int) ->
     by_external = {task["data"]["external_id"]: task for task in tasks.values()}
     for case in cases.values():
         verdict.counts["cases"] += 1
-        task = by_external.pop(f"case-{case['id']}", None)
+        task = by_external.pop(case["key"], None)
         if task is None:
             verdict.wrong.append(f"case {case['id']} has no task")
         elif case["tasks"] != [task["id"]]:
@@ -90,7 +90,7 @@ def _tasks(studio: str, projects: list[int]) -> dict[int, Row]:
 
 def _cases(crashdesk: str, corpus: int) -> dict[int, Row]:
     found = {
-        row["id"]: row | {"reviews": {}, "tasks": [], "drafts": {}, "refused": ""}
+        row["id"]: row | {"reviews": {}, "tasks": [], "key": "", "drafts": {}, "refused": ""}
         for row in rows(
             crashdesk,
             "SELECT c.id, c.status, c.video_id, m.proxy_fps_num, m.proxy_fps_den FROM cases_case c "
@@ -101,11 +101,12 @@ def _cases(crashdesk: str, corpus: int) -> dict[int, Row]:
     }
     for row in rows(
         crashdesk,
-        "SELECT t.case_id, t.task_id FROM labelstudio_labelstudiotask t JOIN cases_case c ON c.id = t.case_id "
-        "WHERE c.corpus_id = %s",
+        "SELECT t.case_id, t.task_id, t.external_id FROM labelstudio_labelstudiotask t "
+        "JOIN cases_case c ON c.id = t.case_id WHERE c.corpus_id = %s",
         corpus,
     ):
         found[row["case_id"]]["tasks"].append(row["task_id"])
+        found[row["case_id"]]["key"] = row["external_id"]
     for row in rows(
         crashdesk,
         "SELECT r.id, r.case_id, r.outcome, r.origin, u.email FROM reviews_review r "

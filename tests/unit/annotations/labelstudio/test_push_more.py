@@ -13,6 +13,7 @@ from annotations.cases.rules import Said
 from annotations.cases.workflow import move
 from annotations.labelstudio import push, rows
 from annotations.labelstudio.config import Form, config_hash, labelling_config
+from annotations.labelstudio.external_ids import opaque_key
 from annotations.labelstudio.forms import change_form
 from annotations.labelstudio.models import LabelStudioForm, LabelStudioProject, LabelStudioTask
 from annotations.labelstudio.provision import ensure_project
@@ -125,7 +126,7 @@ def test_what_another_push_has_in_hand_is_waited_for_not_sent(
     row = claimed(project, case, seconds_ago=1)
 
     def other_push_ends(seconds: float) -> None:
-        studio.put(project.linked_id, {"external_id": f"case-{case.pk}", "case_id": case.pk, "name": "x"})
+        studio.put(project.linked_id, {"external_id": row.external_id, "case_id": case.pk, "name": "x"})
 
     monkeypatch.setattr(push.time, "sleep", other_push_ends)
     report = pushed(project, studio)
@@ -200,7 +201,7 @@ def test_an_own_pass_gets_a_task_of_its_own(
     assert (report.passes, report.pushed) == (1, 0)
     row = LabelStudioTask.objects.get(assignment=assignment)
     task = studio.all_tasks[row.task_id or 0]
-    assert task["data"]["external_id"] == f"case-{case.pk}-pass-{assignment.pk}"
+    assert task["data"]["external_id"] == row.external_id == opaque_key(case.pk, assignment.pk)
     assert task["data"]["note"] == ""  # nothing of the first pass
     assert task["predictions"][0]["model_version"] == "tiny"
     assert task_for(case, assignment.person) == row

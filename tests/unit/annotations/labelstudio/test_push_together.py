@@ -11,6 +11,7 @@ from django.db import connection
 from annotations.cases.models import Case, CaseStatus
 from annotations.labelstudio import push
 from annotations.labelstudio.client import Reply
+from annotations.labelstudio.external_ids import opaque_key
 from annotations.labelstudio.models import LabelStudioProject, LabelStudioTask
 from annotations.labelstudio.push import PushReport, push_corpus
 from tests.factories import make_case, make_corpus, make_guideline, make_video
@@ -52,7 +53,7 @@ def test_pushes_at_the_same_time_make_each_task_once(settings: Any, monkeypatch:
     with ThreadPoolExecutor(PUSHES) as pool:
         reports = [future.result(timeout=60) for future in [pool.submit(one) for _ in range(PUSHES)]]
     shown = Counter(task["data"]["external_id"] for task in studio.all_tasks.values())
-    assert shown == Counter(f"case-{case.pk}" for case in cases)
+    assert shown == Counter(opaque_key(case.pk, None) for case in cases)
     assert {row.task_id for row in LabelStudioTask.objects.all()} == set(studio.all_tasks)
     assert sum(report.pushed for report in reports) == len(cases)
     assert Case.objects.exclude(status=CaseStatus.IN_REVIEW).count() == 0

@@ -10,6 +10,7 @@ from annotations.cases.kinds import Kind
 from annotations.cases.models import Answer, AuthorKind, Case, CaseStatus
 from annotations.corpora.models import VideoFinding
 from annotations.labelstudio.accounts.models import Member
+from annotations.labelstudio.external_ids import opaque_key
 from annotations.labelstudio.models import LabelStudioAnnotation, LabelStudioProject, LabelStudioTask
 from annotations.labelstudio.pull import pull_project
 from annotations.labelstudio.push import push_cases
@@ -185,9 +186,9 @@ def test_a_task_of_one_assignment_is_that_persons_alone(
 ) -> None:
     mine = ask(case, ann, Purpose.DOUBLE)
     row = LabelStudioTask.objects.get()
-    row.assignment = mine
+    row.assignment, row.external_id = mine, opaque_key(case.pk, mine.pk)
     row.save()
-    studio.task_of(case.pk)["data"]["external_id"] = f"case-{case.pk}-pass-{mine.pk}"
+    studio.task_of(case.pk)["data"]["external_id"] = row.external_id
     studio.annotate(case.pk, drawn(studio, case), by=BEN)
     assert codes(pulled(project, studio)) == ["labelstudio_wrong_person"]
     studio.annotate(case.pk, drawn(studio, case), by=ANN)
@@ -237,8 +238,8 @@ def test_a_late_answer_in_ones_own_task_counts(
     project: LabelStudioProject, studio: FakeLabelStudio, case: Case, ann: User
 ) -> None:
     mine = ask(case, ann, Purpose.DOUBLE)
-    LabelStudioTask.objects.update(assignment=mine)
-    studio.task_of(case.pk)["data"]["external_id"] = f"case-{case.pk}-pass-{mine.pk}"
+    LabelStudioTask.objects.update(assignment=mine, external_id=opaque_key(case.pk, mine.pk))
+    studio.task_of(case.pk)["data"]["external_id"] = opaque_key(case.pk, mine.pk)
     studio.annotate(case.pk, drawn(studio, case), by=ANN)
     closed(mine, AssignmentState.RELEASED)
     assert codes(pulled(project, studio)) == ["labelstudio_assignment_ended"]
@@ -345,7 +346,7 @@ def test_a_task_with_anothers_number_is_raised(
     other = shown_case(project, studio)
     task = studio.task_of(case.pk)
     studio.annotate(case.pk, drawn(studio, case))
-    task["data"]["case_id"], task["data"]["external_id"] = other.pk, f"case-{other.pk}"
+    task["data"]["case_id"], task["data"]["external_id"] = other.pk, opaque_key(other.pk, None)
     assert codes(pulled(project, studio)) == ["labelstudio_task_reused"]
     assert not Review.objects.exists()
 

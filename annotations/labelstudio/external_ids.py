@@ -1,0 +1,33 @@
+"""By what CrashDesk knows its tasks again in Label Studio: `data.external_id`, which everybody there can read.
+
+A key says nothing of whether a task is a case's own or one person's pass over it (a second blind pass, a gold case).
+It is drawn from both with the site's secret: a CrashDesk restored from a backup draws the same one again.
+"""
+
+import base64
+import re
+from typing import Final
+
+from django.utils.crypto import salted_hmac
+
+SALT: Final = "labelstudio.external_id"
+BYTES: Final = 10
+"""80 bits of the HMAC: among a million tasks the chance that any two share a key is below 1 in 10^12."""
+_SPOKEN = re.compile(r"case-(\d{1,18})(?:-pass-(\d{1,18}))?")
+
+
+def opaque_key(case_id: int, assignment_id: int | None) -> str:
+    """16 letters and digits: HMAC-SHA-256 (RFC 2104) under the secret key, cut short, in base32 (RFC 4648)."""
+    drawn = salted_hmac(SALT, f"{case_id}:{assignment_id or ''}", algorithm="sha256").digest()
+    return base64.b32encode(drawn[:BYTES]).decode().lower()
+
+
+def spoken_key(case_id: int, assignment_id: int | None) -> str:
+    """What tasks were called before keys were opaque: case-<id>, or case-<id>-pass-<assignment id>."""
+    return f"case-{case_id}" if assignment_id is None else f"case-{case_id}-pass-{assignment_id}"
+
+
+def read_spoken(key: str) -> tuple[int, int | None] | None:
+    """Case and assignment of a spoken key; None for any other text."""
+    found = _SPOKEN.fullmatch(key)
+    return (int(found[1]), int(found[2]) if found[2] else None) if found else None
