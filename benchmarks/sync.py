@@ -75,7 +75,7 @@ def inside(cases: int, rounds: int, changes: int) -> None:
     from annotations.labelstudio.forms import ensure_form
     from annotations.labelstudio.items import gather
     from annotations.labelstudio.models import LabelStudioProject, LabelStudioTask
-    from annotations.labelstudio.pull import pull_project
+    from annotations.labelstudio.polling import poll_projects
     from annotations.labelstudio.push import push_corpus
 
     lines: list[str] = []
@@ -124,11 +124,9 @@ def inside(cases: int, rounds: int, changes: int) -> None:
         from annotations.labelstudio.pull import OVERLAP
 
         projects = list(LabelStudioProject.objects.filter(corpus=corpus).order_by("part"))
-        for project in projects:
-            pull_project(project, client=studio)  # what the push itself has touched
+        poll_projects(projects, client=studio)  # what the push itself has touched
         time.sleep(OVERLAP.total_seconds() + 2)
-        for project in projects:
-            pull_project(project, client=studio)
+        poll_projects(projects, client=studio)
         rows = list(LabelStudioTask.objects.filter(project__in=projects).order_by("?")[:changes])
         for row in rows:
             task = studio.get(f"/api/tasks/{row.task_id}/")
@@ -136,7 +134,7 @@ def inside(cases: int, rounds: int, changes: int) -> None:
             studio.post(f"/api/tasks/{row.task_id}/annotations", body)
         waited.clear()
         began = time.perf_counter()
-        found = sum(pull_project(project, client=studio).submitted for project in projects)
+        found = poll_projects(projects, client=studio)
         seconds = time.perf_counter() - began
         if found != len(rows):
             raise RuntimeError(f"the poll found {found} of {len(rows)} submissions")

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import Any
 
@@ -32,10 +32,16 @@ class LabelStudioRefused(Problem):
 
 @dataclass(frozen=True)
 class Reply:
-    """A parsed answer and the server's own clock when it was given."""
+    """A parsed answer, the server's own clock when it was given (to the second, rounded down) and how long it took."""
 
     data: Any
     at: datetime
+    took: timedelta = timedelta()
+
+    @property
+    def asked_at(self) -> datetime:
+        """The server's own clock when it was asked, or up to a second and the way there and back earlier."""
+        return self.at - self.took
 
 
 class Client:
@@ -67,7 +73,7 @@ class Client:
             raise _refusal(error.response, error.request.method or "", error.request.url or "") from error
         if response.status_code >= 400:
             raise _refusal(response, method, path)
-        return Reply(data=_json(response, path), at=_server_time(response))
+        return Reply(data=_json(response, path), at=_server_time(response), took=response.elapsed)
 
     def _send(
         self, method: str, path: str, header: str, *, params: dict[str, Any] | None, body: Any
@@ -107,24 +113,24 @@ class Client:
         self, project_id: int, filters: Sequence[dict[str, Any]] = (), *, fields: str = "all"
     ) -> Iterator[list[dict[str, Any]]]:
         """Pages of a project's tasks that pass every filter, by id. `fields`: "all" brings annotations."""
-        query: dict[str, Any] = {"ordering": ["tasks:id"]}
-        if filters:
-            query["filters"] = {"conjunction": "and", "items": list(filters)}
         seen, page = 0, 1
         while True:
-            reply = self.get(
-                "/api/tasks",
-                project=project_id,
-                query=json.dumps(query),
-                fields=fields,
-                page_size=PAGE,
-                page=page,
-            )
+            reply = self.task_page(project_id, filters, fields=fields, page=page).data
             if reply["tasks"]:
                 yield reply["tasks"]
             seen, page = seen + len(reply["tasks"]), page + 1
             if seen >= reply["total"] or not reply["tasks"]:
                 return
+
+    def task_page(
+        self, project_id: int, filters: Sequence[dict[str, Any]] = (), *, fields: str = "all", page: int = 1
+    ) -> Reply:
+        """One page of `tasks`, as {"tasks": [...], "total": n}; n counts the tasks of all pages."""
+        query: dict[str, Any] = {"ordering": ["tasks:id"]}
+        if filters:
+            query["filters"] = {"conjunction": "and", "items": list(filters)}
+        asked = {"project": project_id, "query": json.dumps(query), "fields": fields}
+        return self.call("GET", "/api/tasks", params=asked | {"page_size": PAGE, "page": page})
 
     def now(self) -> datetime:
         """The server's clock, to the second, rounded down."""

@@ -6,7 +6,8 @@ recognised by its content and does nothing. What one task says is taken in by an
 """
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -21,7 +22,7 @@ from annotations.labelstudio.provision import forget
 from annotations.labelstudio.push import unlink
 from annotations.labelstudio.refusals import refused_before
 from annotations.labelstudio.taking import PullReport, Taking, content_hash, take_task, time_of
-from annotations.labelstudio.there import check_form, data_trouble, is_of
+from annotations.labelstudio.there import check_form, data_trouble, key_of, row_key
 from annotations.labelstudio.witnesses import Witnesses
 from crashdesk.api.errors import Problem
 from crashdesk.jobs.running import Running
@@ -35,29 +36,68 @@ OVERLAP = timedelta(seconds=10)
 ID_BATCH = 200
 
 
+@dataclass(frozen=True)
+class Page:
+    """Tasks as Label Studio lists them, by id, and its own clock when it was asked, or a little earlier."""
+
+    tasks: list[dict[str, Any]]
+    asked_at: datetime
+
+
+class Shared:
+    """What the pulls of several projects ask Label Studio once: whom its numbers mean, and what its forms are."""
+
+    def __init__(self, projects: Sequence[LabelStudioProject], client: Client, people: People) -> None:
+        self.people, self._client, self._projects = people, client, projects
+        self._forms: dict[int, Mapping[str, Any]] | None = None
+
+    def description(self, project: LabelStudioProject) -> Mapping[str, Any]:
+        """A project as Label Studio describes it, its form among it. Raises LabelStudioRefused (404) when it is gone.
+
+        All are asked for at the first call: call it once their tasks have been listed, not before.
+        """
+        if self._forms is None:
+            ids = ",".join(str(one.project_id) for one in self._projects if one.project_id is not None)
+            asked = {"ids": ids, "include": "id,label_config", "page_size": len(self._projects)}
+            found = self._client.get("/api/projects", **asked)["results"]
+            self._forms = {one["id"]: one for one in found}
+        shown = self._forms.get(project.linked_id)
+        return shown if shown is not None else self._client.get(f"/api/projects/{project.linked_id}/")
+
+
 def pull_project(
-    project: LabelStudioProject, *, client: Client, running: Running | None = None, full: bool = False
+    project: LabelStudioProject,
+    *,
+    client: Client,
+    running: Running | None = None,
+    full: bool = False,
+    shared: Shared | None = None,
+    changed: Callable[[], Page] | None = None,
 ) -> PullReport:
     """Take in everything that changed in this project; `full` looks at every task and finds deleted ones.
 
-    One annotation that cannot be taken never holds back the others. Raises LabelStudioDown or LabelStudioRefused
-    when Label Studio itself fails, and FormChanged when its form was edited: the next pull then starts where this
-    one did.
+    `changed`: gives what `changed_tasks` found, or raises what it raised, where that was asked before. One annotation
+    that cannot be taken never holds back the others. Raises LabelStudioDown or LabelStudioRefused when Label Studio
+    itself fails, and FormChanged when its form was edited: the next pull then starts where this one did.
     """
     if project.project_id is None:
         return PullReport()
-    started = client.now()
-    taking = Taking(project, People(client), Witnesses(project, client))
+    shared = shared or Shared([project], client, People(client))
+    taking = Taking(project, shared.people, Witnesses(project, client))
     failed: list[int] = []
     seen = 0
     try:
-        for task in _changed_tasks(project, client, full=full):
-            if not seen:
-                check_form(project, client.get(f"/api/projects/{project.project_id}/"))
-            _take_in(taking, task, failed)
-            seen += 1
-            if running is not None:
-                running.progress(seen, None, f"{seen} tasks read")
+        filters = [] if full else _since(project)
+        first = changed() if changed is not None else _page(project, client, filters)
+        for page in _from(first.tasks, project, client, filters):
+            news = News(project, page)
+            for task in filter(news.has, page):
+                if not seen:
+                    check_form(project, shared.description(project))
+                _take_in(taking, task, failed)
+                seen += 1
+                if running is not None:
+                    running.progress(seen, None, f"{seen} tasks read")
     except LabelStudioRefused as refused:
         if refused.http_status == 404 and not client.exists(f"/api/projects/{project.project_id}/"):
             give_up_project(project)
@@ -66,35 +106,55 @@ def pull_project(
     if full:
         taking.report.vanished = _unlink_vanished(project, client)
     if not failed:
-        project.polled_until = started - OVERLAP
+        project.polled_until = first.asked_at - OVERLAP
         project.save(update_fields=["polled_until"])
     return taking.report
 
 
-def _changed_tasks(project: LabelStudioProject, client: Client, *, full: bool) -> Iterator[dict[str, Any]]:
-    filters = []
-    if project.polled_until is not None and not full:
-        since = project.polled_until.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-        filters = [task_filter("updated_at", "greater", "Datetime", since)]
-    for page in pages_of(project, client, filters):
-        news = News(project, page)
-        yield from (task for task in page if news.has(task))
+def changed_tasks(project: LabelStudioProject, client: Client) -> Page:
+    """The first tasks changed since the last pull. Only talks HTTP, so that many projects can be asked at a time.
+
+    Raises LabelStudioDown and LabelStudioRefused.
+    """
+    return _page(project, client, _since(project))
+
+
+def _since(project: LabelStudioProject) -> list[dict[str, Any]]:
+    if project.polled_until is None:
+        return []
+    since = project.polled_until.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return [task_filter("updated_at", "greater", "Datetime", since)]
 
 
 def pages_of(
     project: LabelStudioProject, client: Client, filters: list[dict[str, Any]], *, fields: str = "all"
 ) -> Iterator[list[dict[str, Any]]]:
     """Pages of tasks by id, each asked for from the last one's end: nothing is missed when tasks come and go."""
-    last = 0
-    while True:
-        beyond = task_filter("id", "greater", "Number", last)
-        page = next(client.tasks(project.linked_id, [*filters, beyond], fields=fields), None)
-        if page is None:
-            return
+    first = _page(project, client, filters, fields=fields)
+    yield from _from(first.tasks, project, client, filters, fields=fields)
+
+
+def _from(
+    page: list[dict[str, Any]],
+    project: LabelStudioProject,
+    client: Client,
+    filters: list[dict[str, Any]],
+    *,
+    fields: str = "all",
+) -> Iterator[list[dict[str, Any]]]:
+    while page:
         yield page
         if len(page) < PAGE:
             return
-        last = page[-1]["id"]
+        beyond = task_filter("id", "greater", "Number", page[-1]["id"])
+        page = _page(project, client, [*filters, beyond], fields=fields).tasks
+
+
+def _page(
+    project: LabelStudioProject, client: Client, filters: list[dict[str, Any]], *, fields: str = "all"
+) -> Page:
+    reply = client.task_page(project.linked_id, filters, fields=fields)
+    return Page(reply.data["tasks"], reply.asked_at)
 
 
 class News:
@@ -113,7 +173,7 @@ class News:
 
     def has(self, task: dict[str, Any]) -> bool:
         row = self._rows.get(task["id"])
-        if row is None or task["id"] in self._refused or not is_of(row, task):
+        if row is None or task["id"] in self._refused or key_of(task) != row_key(row):
             return True
         known = {
             (one.annotation_id, one.content_hash, one.changed_at)

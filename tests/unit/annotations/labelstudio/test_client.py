@@ -60,9 +60,12 @@ def test_refusals(client: Client, path: str, words: str) -> None:
 
 
 def test_an_answer_comes_with_the_servers_clock(client: Client) -> None:
+    asked = datetime.now(UTC)
     reply = client.call("GET", "/status/200/application-json")
     assert reply.data == {"detail": "so it is"}
     assert abs((datetime.now(UTC) - reply.at).total_seconds()) < 5
+    assert reply.asked_at < reply.at
+    assert reply.asked_at <= asked
 
 
 def test_exists(client: Client) -> None:

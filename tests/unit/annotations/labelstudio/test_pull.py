@@ -337,4 +337,4 @@ def test_the_poll_counts_changes_and_survives_a_label_studio_that_is_down(
     poll()
     studio.calls.clear()
     assert poll() == 0
-    assert studio.calls == ["GET /health", "GET /api/tasks"]
+    assert studio.calls == ["GET /api/tasks"]
