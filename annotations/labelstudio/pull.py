@@ -22,7 +22,7 @@ from annotations.labelstudio.provision import forget
 from annotations.labelstudio.push import unlink
 from annotations.labelstudio.refusals import refused_before
 from annotations.labelstudio.taking import PullReport, Taking, content_hash, take_task, time_of
-from annotations.labelstudio.there import check_form, data_trouble, key_of, row_key
+from annotations.labelstudio.there import check_form, data_trouble, is_of
 from annotations.labelstudio.witnesses import Witnesses
 from crashdesk.api.errors import Problem
 from crashdesk.jobs.running import Running
@@ -173,7 +173,7 @@ class News:
 
     def has(self, task: dict[str, Any]) -> bool:
         row = self._rows.get(task["id"])
-        if row is None or task["id"] in self._refused or key_of(task) != row_key(row):
+        if row is None or task["id"] in self._refused or not is_of(row, task):
             return True
         known = {
             (one.annotation_id, one.content_hash, one.changed_at)
