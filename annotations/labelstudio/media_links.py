@@ -6,7 +6,7 @@ Three ways, all with byte ranges, none open to the world:
 - "storage" (Label Studio sees CrashDesk's folder): Label Studio serves the file itself, to people signed in there;
 - "signed" (Label Studio runs elsewhere): CrashDesk serves it under an address that carries its own signature and end.
   A browser sends no cookies for a video of another origin, so that the signature is all there is: it names one clip
-  and expires. Pushes and openings renew what is about to.
+  and expires. The beat, pushes and openings renew what is about to.
 """
 
 from datetime import UTC, datetime, timedelta

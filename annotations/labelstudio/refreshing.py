@@ -47,7 +47,7 @@ def refresh(parcel: Parcel, form: LabelStudioForm, client: Client) -> list[tuple
             unlink(row)
             continue
         found.append((item, row))
-        _send_data(item, row, client)
+        send_data(item, row, client)
         if row.pk in annotated or task.get("annotations") or item.blind or not item.shown.predictions:
             continue
         held = {made["model_version"]: made for made in task.get("predictions") or []}
@@ -76,7 +76,7 @@ def _delete(client: Client, path: str) -> None:
             raise
 
 
-def _send_data(item: Item, row: LabelStudioTask, client: Client) -> bool:
+def send_data(item: Item, row: LabelStudioTask, client: Client) -> bool:
     """Another note, rank, or an address that works longer: whether there was something to send."""
     noted = item.noted_data()
     aging = row.media_until is not None and row.media_until < renew_before()
@@ -120,7 +120,7 @@ def follow(
     items, _ = gather(waiting, form, rows=waiting)
     for item in items:
         try:
-            changed += _send_data(item, waiting[item.key], client)
+            changed += send_data(item, waiting[item.key], client)
         except LabelStudioRefused as refused:
             if refused.http_status != 404:
                 raise

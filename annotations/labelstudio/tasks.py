@@ -7,6 +7,8 @@ from annotations.labelstudio.comparing import reconcile_due
 from annotations.labelstudio.locks import POLL, only_one
 from annotations.labelstudio.models import LabelStudioProject
 from annotations.labelstudio.polling import poll_projects
+from annotations.labelstudio.renewing import renew
+from annotations.labelstudio.waking import take_again
 
 
 @shared_task
@@ -15,10 +17,19 @@ def poll() -> int:
     if not LabelStudioProject.objects.linked().exists():
         return 0
     with only_one(POLL) as alone:
-        return poll_projects(LabelStudioProject.objects.linked(), client=client()) if alone else 0
+        if not alone:
+            return 0
+        connection = client()
+        return poll_projects(LabelStudioProject.objects.linked(), client=connection) + take_again(connection)
 
 
 @shared_task
 def check() -> int:
     """Have every project compared as a whole that is due for it; returns how many."""
     return reconcile_due(client())
+
+
+@shared_task
+def renew_addresses() -> int:
+    """Addresses of videos that are about to end, some at a time; returns how many were renewed."""
+    return renew(client=client())

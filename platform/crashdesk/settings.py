@@ -205,6 +205,11 @@ CELERY_BEAT_SCHEDULE = {
         "schedule": 30.0,
         "options": {"queue": "sync", "expires": 25},
     },
+    "renew-addresses": {
+        "task": "annotations.labelstudio.tasks.renew_addresses",
+        "schedule": 60.0,
+        "options": {"queue": "sync", "expires": 55},
+    },
 }
 
 # A pause longer than this between two moments of activity is idle time (docs/effort.md); the past is read anew by it.

@@ -1,0 +1,202 @@
+"""Addresses of videos are renewed by themselves, while somebody may still need them."""
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.conf import settings as configured
+from django.utils import timezone
+
+from annotations.cases.models import Case, CaseStatus
+from annotations.corpora.models import Media, MediaState
+from annotations.labelstudio import renewing
+from annotations.labelstudio.client import LabelStudioRefused
+from annotations.labelstudio.media_links import renew_before
+from annotations.labelstudio.models import LabelStudioProject, LabelStudioTask
+from annotations.labelstudio.push import push_assignment, push_cases
+from annotations.labelstudio.tasks import renew_addresses
+from annotations.reviews.models import Assignment, AssignmentState, Purpose, Way
+from crashdesk import locks
+from tests.factories import make_case, make_user, make_video
+from tests.unit.annotations.labelstudio.fake import FakeLabelStudio
+
+
+@pytest.fixture(autouse=True)
+def signed(settings: Any) -> None:
+    settings.LABELSTUDIO_MEDIA = "signed"
+    settings.LABELSTUDIO_MEDIA_DAYS = 14
+
+
+@pytest.fixture
+def cases(project: LabelStudioProject, studio: FakeLabelStudio) -> list[Case]:
+    made = [
+        make_case(CaseStatus.PREDICTED, video=make_video(project.corpus), guideline=project.guideline)
+        for _ in range(3)
+    ]
+    push_cases(project, client=studio, by=None)
+    return made
+
+
+def ends(rows: Any, *, days: float) -> None:
+    """As if these had been sent so long ago that their addresses end in so many days."""
+    rows.update(media_until=timezone.now() + timedelta(days=days))
+
+
+def videos(studio: FakeLabelStudio) -> dict[int, str]:
+    return {pk: task["data"]["video"] for pk, task in studio.all_tasks.items()}
+
+
+def patches(studio: FakeLabelStudio) -> int:
+    return sum(call.startswith("PATCH /api/tasks/") for call in studio.calls)
+
+
+def test_the_beat_renews_what_is_about_to_end_once(studio: FakeLabelStudio, cases: list[Case]) -> None:
+    task = configured.CELERY_BEAT_SCHEDULE["renew-addresses"]
+    assert task["task"] == renew_addresses.name
+    assert task["options"]["queue"] == "sync"
+    first = LabelStudioTask.objects.get(case=cases[0])
+    ends(LabelStudioTask.objects.filter(pk=first.pk), days=2)
+    ends(LabelStudioTask.objects.exclude(pk=first.pk), days=6)
+    studio.all_tasks[first.task_id or 0]["data"]["video"] = "old"
+    before = videos(studio)
+    assert renew_addresses() == 1
+    after = videos(studio)
+    assert {pk for pk in after if after[pk] != before[pk]} == {first.task_id}
+    assert "/api/labelstudio/media/" in after[first.task_id or 0]
+    first.refresh_from_db()
+    assert first.media_until is not None
+    assert first.media_until > renew_before()
+    studio.calls.clear()
+    assert renew_addresses() == 0
+    assert studio.calls == []
+
+
+def test_what_ends_first_comes_first_and_no_run_is_long(
+    studio: FakeLabelStudio, cases: list[Case], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number, case in enumerate(cases):
+        ends(LabelStudioTask.objects.filter(case=case), days=3 - number)
+    turns = []
+    for _ in cases:
+        assert renewing.renew(client=studio, at_most=1) == 1
+        due = LabelStudioTask.objects.filter(media_until__lt=renew_before())
+        turns.append(set(due.values_list("case", flat=True)))
+    assert turns == [{cases[0].pk, cases[1].pk}, {cases[0].pk}, set()]
+
+
+def test_finished_work_is_left_alone_and_an_open_pass_is_not(
+    studio: FakeLabelStudio, project: LabelStudioProject, cases: list[Case]
+) -> None:
+    asked = [
+        Assignment.objects.create(case=case, person=make_user(), purpose=Purpose.GOLD, way=Way.MANUAL)
+        for case in cases[:2]
+    ]
+    rows = [push_assignment(one, by=None, client=studio) for one in asked]
+    Assignment.objects.filter(pk=asked[1].pk).update(state=AssignmentState.DONE, closed_at=timezone.now())
+    Case.objects.update(status=CaseStatus.APPROVED)
+    ends(LabelStudioTask.objects.all(), days=1)
+    assert renewing.renew(client=studio) == 1
+    rows[0].refresh_from_db()
+    assert rows[0].media_until is not None
+    assert rows[0].media_until > renew_before()
+
+
+def test_a_killed_run_goes_on_where_it_was(studio: FakeLabelStudio, cases: list[Case]) -> None:
+    ends(LabelStudioTask.objects.all(), days=1)
+    studio.calls.clear()
+    studio.die_at(1, carried_out=True)  # the second task was renewed, and nobody lived to note it
+    with pytest.raises(KeyboardInterrupt):
+        renewing.renew(client=studio)
+    studio.die_at(None)
+    assert renewing.renew(client=studio) == 2
+    assert patches(studio) == 4
+    assert renewing.renew(client=studio) == 0
+
+
+def test_a_project_that_is_pushed_is_left_to_the_next_run(
+    studio: FakeLabelStudio, project: LabelStudioProject, cases: list[Case], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ends(LabelStudioTask.objects.all(), days=1)
+    asked: list[tuple[int, ...]] = []
+
+    def taken(*key: int) -> Any:
+        asked.append(key)
+        return _Taken()
+
+    with monkeypatch.context() as patch:
+        patch.setattr(locks, "only_one", taken)
+        studio.calls.clear()
+        assert renewing.renew(client=studio) == 0
+    assert asked
+    assert {key[-1] for key in asked} == {project.pk}
+    assert studio.calls == []
+    assert renewing.renew(client=studio) == 3
+
+
+class _Taken:
+    """A lock that somebody else has."""
+
+    def __enter__(self) -> bool:
+        return False
+
+    def __exit__(self, *_: object) -> None:
+        """Nothing was held."""
+
+
+def test_while_label_studio_is_down_nothing_is_said_and_nothing_lost(
+    studio: FakeLabelStudio, cases: list[Case], caplog: pytest.LogCaptureFixture
+) -> None:
+    ends(LabelStudioTask.objects.all(), days=1)
+    studio.down = True
+    assert renew_addresses() == 0
+    assert [one for one in caplog.records if one.levelname != "INFO"] == []
+    studio.down = False
+    assert renew_addresses() == 3
+
+
+def test_a_refusal_is_told_and_stops_no_other_project(
+    studio: FakeLabelStudio,
+    cases: list[Case],
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    other = make_case(CaseStatus.PREDICTED)
+    elsewhere = LabelStudioProject.objects.create(
+        corpus=other.corpus, guideline=other.guideline, title="another", project_id=987
+    )
+    push_cases(elsewhere, client=studio, by=None)
+    ends(LabelStudioTask.objects.all(), days=1)
+    refused = LabelStudioTask.objects.get(case=cases[0]).task_id
+    answer = studio._answer
+
+    def refusing(method: str, path: str, params: dict[str, Any], body: Any) -> Any:
+        if (method, path) == ("PATCH", f"/api/tasks/{refused}/"):
+            raise LabelStudioRefused("labelstudio_refused", "500: no", http_status=500, detail="no")
+        return answer(method, path, params, body)
+
+    monkeypatch.setattr(studio, "_answer", refusing)
+    assert renewing.renew(client=studio) == 1
+    assert "500: no" in caplog.text
+
+
+def test_a_task_that_is_gone_is_left_to_the_comparison(
+    studio: FakeLabelStudio, project: LabelStudioProject, cases: list[Case]
+) -> None:
+    LabelStudioProject.objects.update(check_due=False)
+    ends(LabelStudioTask.objects.all(), days=1)
+    row = LabelStudioTask.objects.get(case=cases[0])
+    del studio.all_tasks[row.task_id or 0]
+    assert renewing.renew(client=studio) == 2
+    number, project_row = row.task_id, LabelStudioProject.objects.get()
+    row.refresh_from_db()
+    assert (row.task_id, row.media_until, project_row.check_due) == (number, None, True)
+    studio.calls.clear()
+    assert renewing.renew(client=studio) == 0
+    assert studio.calls == []
+
+
+def test_a_clip_that_is_gone_holds_nobody_up(studio: FakeLabelStudio, cases: list[Case]) -> None:
+    ends(LabelStudioTask.objects.all(), days=1)
+    ends(LabelStudioTask.objects.filter(case=cases[0]), days=0.5)
+    Media.objects.filter(videos__cases=cases[0]).update(state=MediaState.UNUSABLE)
+    assert [renewing.renew(client=studio, at_most=1) for _ in cases] == [1, 1, 0]
