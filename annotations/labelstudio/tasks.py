@@ -8,7 +8,6 @@ from annotations.labelstudio.locks import POLL, only_one
 from annotations.labelstudio.models import LabelStudioProject
 from annotations.labelstudio.polling import poll_projects
 from annotations.labelstudio.renewing import renew
-from annotations.labelstudio.waking import take_again
 
 
 @shared_task
@@ -17,10 +16,7 @@ def poll() -> int:
     if not LabelStudioProject.objects.linked().exists():
         return 0
     with only_one(POLL) as alone:
-        if not alone:
-            return 0
-        connection = client()
-        return poll_projects(LabelStudioProject.objects.linked(), client=connection) + take_again(connection)
+        return poll_projects(LabelStudioProject.objects.linked(), client=client()) if alone else 0
 
 
 @shared_task
