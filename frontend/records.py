@@ -7,7 +7,7 @@ from typing import Any
 from django.db.models import Count, OuterRef, Q, QuerySet, Subquery
 from django.db.models.functions import Coalesce
 
-from annotations.cases.models import Case, CaseStatus
+from annotations.cases.models import ApprovedAnswer, Case, CaseStatus
 from annotations.corpora.access import open_to
 from annotations.corpora.models import Corpus, Video
 from annotations.datasets.models import DatasetVersion, ExportFormat, Split
@@ -101,7 +101,9 @@ def measures(metrics: Mapping[str, Any], *, prefix: str = "") -> Iterator[Measur
 
 def corpora(user: User) -> list[Corpus]:
     """All corpora that the person may see, what is `allowed` there, their number of videos, of those lacking media, of
-    cases, and of approved cases, and the id of the newest `guideline` of its cases."""
+    cases, of approved cases, and of those that a policy approved unseen, and the id of the newest `guideline` of its
+    cases."""
+    unseen = ApprovedAnswer.objects.exclude(policy="")
 
     def many(rows: QuerySet[Any]) -> Coalesce:
         counted = (
@@ -114,6 +116,7 @@ def corpora(user: User) -> list[Corpus]:
         lacking_count=many(Video.objects.filter(media__isnull=True)),
         case_count=many(Case.objects.exclude(status=CaseStatus.EXCLUDED)),
         approved_count=many(Case.objects.filter(status=CaseStatus.APPROVED)),
+        unseen_count=many(Case.objects.filter(status=CaseStatus.APPROVED, pk__in=unseen.values("case"))),
         guideline=Subquery(
             Case.objects.filter(corpus=OuterRef("pk")).order_by("-guideline").values("guideline")[:1]
         ),

@@ -35,7 +35,8 @@ class DatasetVersionSerializer(serializers.ModelSerializer[DatasetVersion]):
         model = DatasetVersion
         fields = [
             "id", "corpus", "corpus_name", "guideline", "guideline_name", "number", "note", "split_seed",
-            "val_share", "test_share", "content_hash", "record_count", "created_at", "created_by",
+            "val_share", "test_share", "content_hash", "record_count", "unseen_count", "unseen_left_out",
+            "created_at", "created_by",
         ]  # fmt: skip
         read_only_fields = fields
 

@@ -42,7 +42,10 @@ def freeze(running: Running) -> dict[str, Any]:
         if ours is None:
             raise
         version = ours
-    return {"dataset_version": version.pk, "number": version.number, "records": version.record_count}
+    return {
+        "dataset_version": version.pk, "number": version.number, "records": version.record_count,
+        "approved_by_policy": version.unseen_count, "policy_cases_left_out": version.unseen_left_out,
+    }  # fmt: skip
 
 
 def export(running: Running) -> dict[str, Any]:

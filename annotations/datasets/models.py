@@ -30,6 +30,14 @@ class DatasetVersion(models.Model):
     test_share = models.FloatField()
     content_hash = models.CharField(max_length=64, help_text="SHA-256 of the canonical records")
     record_count = models.PositiveIntegerField()
+    unseen_count = models.PositiveIntegerField(
+        null=True,
+        help_text="records that a policy approved, all in train; empty: frozen before they were told apart",
+    )
+    unseen_left_out = models.PositiveIntegerField(
+        null=True,
+        help_text="approved by a policy and left out, as their footage is in val or test since before",
+    )
     created_at = models.DateTimeField(auto_now_add=True)
     created_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, null=True)
 

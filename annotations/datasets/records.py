@@ -67,6 +67,12 @@ class Record(TypedDict):
     answers: dict[str, RecordAnswer]
 
 
+def approved_unseen(record: Mapping[str, Any]) -> bool:
+    """Whether a policy approved any of its answers, so that no person has looked: a policy's words hold blanks, a user
+    name never does."""
+    return any(" " in answer["lineage"]["approved_by"] for answer in record["answers"].values())
+
+
 def utc_text(moment: datetime) -> str:
     """ISO 8601 in UTC with six decimals and a Z. Raises ValueError for a time without a zone."""
     if moment.tzinfo is None:

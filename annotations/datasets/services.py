@@ -30,6 +30,7 @@ from annotations.datasets.records import (
     ContentChanged,
     Record,
     RecordAnswer,
+    approved_unseen,
     content_hash,
     header_line,
     order_of,
@@ -79,7 +80,8 @@ def freeze(
 
     `step(done, total, message)` is told how far it is and may raise to stop: then nothing is written.
 
-    Footage that an earlier version of this corpus with the same split parameters holds keeps its split.
+    Footage that an earlier version of this corpus with the same split parameters holds keeps its split. What a
+    policy approved unseen goes to train only, or is left out where its footage is in val or test already.
     Approved cases without six approved answers are left out and named in the audit row. Raises Problem when
     the shares are impossible, no case is complete, a case breaks a rule that blocks approval, or nothing has
     changed since the guideline's newest version.
@@ -103,6 +105,13 @@ def freeze(
         test_share=test_share,
         earlier=_earlier_splits(corpus, split_seed, val_share, test_share),
     )
+    unseen = [case_id for case_id, content in records.items() if content["video"] not in splits]
+    records = {case_id: content for case_id, content in records.items() if content["video"] in splits}
+    if not records:
+        raise Problem(
+            "nothing_approved",
+            f"All {len(unseen)} approved cases were approved by a policy, and their footage is in val or test.",
+        )
     found = content_hash(
         header_line(split_seed=split_seed, val_share=val_share, test_share=test_share),
         ((splits[content["video"]], content) for content in records.values()),
@@ -124,6 +133,8 @@ def freeze(
         test_share=test_share,
         content_hash=found,
         record_count=len(records),
+        unseen_count=sum(approved_unseen(content) for content in records.values()),
+        unseen_left_out=len(unseen),
         created_by=by,
     )
     ordered = sorted(records, key=lambda found: order_of(records[found]))  # ids keep this order
@@ -142,8 +153,11 @@ def freeze(
         actor=by,
         verb="dataset.frozen",
         subject=version,
-        data={"content_hash": found, "records": len(records), "incomplete_cases": left_out},
-    )
+        data={
+            "content_hash": found, "records": len(records), "incomplete_cases": left_out,
+            "approved_by_policy": version.unseen_count, "policy_cases_left_out": unseen,
+        },
+    )  # fmt: skip
     return version
 
 
@@ -311,7 +325,8 @@ def _member(content: Record, clusters: Mapping[str, int]) -> Member:
     label = content["answers"][Kind.CRASH_RECOGNITION]["value"] or {}
     name = content["video"]
     crash = label.get("label") == "yes"
-    return Member(name, content["recording"], content["sha256"], crash, clusters.get(name))
+    cluster = clusters.get(name)
+    return Member(name, content["recording"], content["sha256"], crash, cluster, approved_unseen(content))
 
 
 def _earlier_splits(corpus: Corpus, seed: int, val_share: float, test_share: float) -> dict[str, str]:

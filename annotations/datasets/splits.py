@@ -3,6 +3,8 @@
 Clips that share footage form one group, and a group never straddles splits. Two clips share footage when
 they name the same recording, hold the same bytes or lie in one cluster of near duplicates, directly or through a
 chain of other clips. The result depends on the seed, the shares and the clips alone, never on the order they come in.
+
+A clip whose answers nobody looked at is no yardstick: it is never in val or test.
 """
 
 import hashlib
@@ -19,13 +21,14 @@ SPLITS: Final = (TRAIN, VAL, TEST)
 @dataclass(frozen=True)
 class Member:
     """One clip: name (unique in the corpus), recording ("" unknown), SHA-256 of its bytes, crash or not, and the
-    cluster of near duplicates that it lies in now, if any."""
+    cluster of near duplicates that it lies in now, if any. `unseen`: a policy approved its answers, no person did."""
 
     video: str
     recording: str
     sha256: str | None
     crash: bool
     cluster: int | None = None
+    unseen: bool = False
 
     @property
     def identities(self) -> tuple[str, ...]:
@@ -59,6 +62,10 @@ class _Group:
         crashes = sum(member.crash for member in self.members)
         self.counts = (len(self.members) - crashes, crashes)
 
+    def seen(self) -> "_Group":
+        """The same without the clips that nobody looked at."""
+        return _Group([member for member in self.members if not member.unseen], self.rank, self.fixed)
+
 
 def assign(
     members: Iterable[Member],
@@ -79,6 +86,9 @@ def assign(
     no model is judged on what an earlier version trained it on. Footage known from several splits goes to
     the first of train, val, test.
 
+    Footage with a clip that is `unseen` goes to train. Where an earlier version put it in val or test, it stays
+    there without that clip, which is missing from the result.
+
     Raises ValueError for impossible shares, repeated video names and unknown splits in `earlier`.
     """
     shares = check_shares(val_share=val_share, test_share=test_share)
@@ -98,11 +108,14 @@ def assign(
     free = []
     for group in groups:
         before = {known[name] for member in group.members for name in member.identities if name in known}
-        if before:
-            group.fixed = True
-            deal(group, min(before, key=SPLITS.index))
-        else:
+        if not before and not any(member.unseen for member in group.members):
             free.append(group)
+            continue
+        split = min(before, key=SPLITS.index) if before else TRAIN
+        kept = group if split == TRAIN else group.seen()
+        if kept.members:
+            kept.fixed = True
+            deal(kept, split)
     wanted = [split for split in SPLITS if shares[split] > 0]
     for group in free:
         deal(group, max(wanted, key=lambda split: _need(group, lacking[split], totals)))

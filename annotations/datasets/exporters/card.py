@@ -6,6 +6,7 @@ from typing import Any
 
 from annotations.cases.kinds import TEXT_KINDS, AnswerState, Kind
 from annotations.datasets.exporters.facts import VersionFacts
+from annotations.datasets.records import approved_unseen
 from annotations.datasets.splits import SPLITS
 
 
@@ -20,12 +21,14 @@ class Summary:
         self.drafted: Counter[str] = Counter()
         self.texts: dict[str, Counter[str]] = defaultdict(Counter)
         self.origins: set[tuple[str, str]] = set()
+        self.unseen: Counter[str] = Counter()
 
     def add(self, split: str, record: Mapping[str, Any]) -> None:
         """Count one record of one split."""
         answers = record["answers"]
         crash = answers[Kind.CRASH_RECOGNITION]["value"]["label"] == "yes"
         self.clips[split, crash] += 1
+        self.unseen[split] += approved_unseen(record)
         self.recordings[split].add(record["recording"] or record["video"])
         self.sources[record["source"], crash] += 1
         self.origins.add((record["corpus"], record["licence"]))
@@ -74,6 +77,7 @@ def card(facts: VersionFacts, summary: Summary) -> str:
             ],
         ),
         "",
+        *_unseen(summary),
         "## Sources",
         "",
         *_sources(summary),
@@ -107,6 +111,14 @@ def card(facts: VersionFacts, summary: Summary) -> str:
         "`sha256sum records.jsonl` gives the content hash.",
     ]
     return "\n".join(lines) + "\n"
+
+
+def _unseen(summary: Summary) -> list[str]:
+    """Nothing where people approved everything."""
+    if not summary.unseen.total():
+        return []
+    found = ", ".join(f"{summary.unseen[split]} in {split}" for split in SPLITS)
+    return [f"Approved by a policy, no person looked at them: {found}.", ""]
 
 
 def _sources(summary: Summary) -> list[str]:

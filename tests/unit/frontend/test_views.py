@@ -4,7 +4,7 @@ import pytest
 from django.test import Client
 
 from annotations.cases.kinds import Kind
-from annotations.cases.models import Case, CaseStatus
+from annotations.cases.models import ApprovedAnswer, Case, CaseStatus
 from annotations.cases.rules import Said
 from annotations.corpora.models import MediaState, VideoFinding
 from annotations.datasets.services import freeze
@@ -181,6 +181,21 @@ def test_a_dataset_version_is_listed_with_its_next_steps(client: Client, lead: U
     assert version.content_hash[:12] in text
     assert f'data-post="/api/dataset-versions/{version.pk}/export"' in text
     assert f'data-post="/api/dataset-versions/{version.pk}/export"' not in page(client, annotator, "/")
+
+
+def test_a_dataset_version_says_what_nobody_looked_at(client: Client, lead: User) -> None:
+    corpus, guideline = factories.make_corpus(), factories.make_guideline()
+    cases = [
+        factories.make_case(CaseStatus.APPROVED, video=factories.make_video(corpus), guideline=guideline)
+        for _ in range(3)
+    ]
+    assert "by a policy" not in page(client, lead, "/")
+    ApprovedAnswer.objects.filter(case=cases[0]).update(
+        approved_by=None, policy="policy 1 (id 1), threshold 0.9"
+    )
+    assert "1 by a policy: a version takes them for training only" in page(client, lead, "/")
+    freeze(corpus=corpus, guideline=guideline, by=lead)
+    assert "1 approved by a policy, in train only</span>" in page(client, lead, "/")
 
 
 def test_a_case_without_media_says_how_to_get_it(client: Client, lead: User) -> None:

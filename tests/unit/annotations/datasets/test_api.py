@@ -47,9 +47,13 @@ def frozen(client: APIClient, wanted: dict[str, Any]) -> Job:
 
 def test_freezing_is_a_job_that_names_its_version(client: APIClient, approved: Approved) -> None:
     job = frozen(client, body(approved, val_share=0.2, test_share=0.2, note="one"))
-    assert job.result == {"dataset_version": job.result["dataset_version"], "number": 1, "records": 6}
+    assert job.result == {
+        "dataset_version": job.result["dataset_version"], "number": 1, "records": 6, "approved_by_policy": 0,
+        "policy_cases_left_out": 0,
+    }  # fmt: skip
     detail = client.get(f"/api/dataset-versions/{job.result['dataset_version']}").data
     assert (detail["number"], detail["record_count"], detail["note"]) == (1, 6, "one")
+    assert (detail["unseen_count"], detail["unseen_left_out"]) == (0, 0)
     assert sum(detail["splits"].values()) == 6
     assert detail["created_by"] == "the-lead"
     assert detail["corpus_name"] == "Night drives"

@@ -8,7 +8,7 @@ import pytest
 from django.core.files.storage import default_storage
 
 from annotations.cases.kinds import Kind
-from annotations.cases.models import ApprovedAnswer, CaseStatus
+from annotations.cases.models import ApprovedAnswer, Case, CaseStatus
 from annotations.cases.rules import Said
 from annotations.cases.services import drafts
 from annotations.cases.workflow import move
@@ -128,6 +128,72 @@ def test_near_duplicates_never_straddle_splits(approved: Approved) -> None:
         splits = dict(version.records.values_list("content__video", "split"))
         assert len({splits[video.name] for video in alike}) == 1
         assert len(set(splits.values())) > 1
+
+
+WORDS = "policy 3 (id 12), threshold 0.913, audit slice 0.1"
+
+
+def by_policy(case: Case) -> None:
+    """As `annotations.reviews.by_policy.approve_by_policy` leaves it."""
+    ApprovedAnswer.objects.filter(case=case).update(approved_by=None, policy=WORDS)
+
+
+def test_what_a_policy_approved_goes_to_train_only(approved: Approved) -> None:
+    for case in approved.cases[:3]:
+        by_policy(case)
+    for seed in range(4):
+        version = freeze(approved, split_seed=seed, val_share=0.3, test_share=0.3)
+        splits = dict(version.records.values_list("case", "split"))
+        assert [splits[case.pk] for case in approved.cases[:3]] == ["train"] * 3
+        assert set(splits.values()) == {"train", "val", "test"}
+        assert (version.record_count, version.unseen_count, version.unseen_left_out) == (6, 3, 0)
+    assert AuditEvent.objects.filter(verb="dataset.frozen").last().data["approved_by_policy"] == 3  # type: ignore[union-attr]
+
+
+def test_what_a_policy_approved_is_left_out_where_its_footage_is_in_the_test_split(
+    approved: Approved,
+) -> None:
+    first = freeze(approved)
+    tested = first.records.get(split="test").case
+    alike = make_case(
+        CaseStatus.APPROVED, video=make_video(approved.corpus, recording=tested.video.recording),
+        guideline=approved.guideline,
+    )  # fmt: skip
+    by_policy(alike)
+    with pytest.raises(Problem, match="already holds exactly these answers"):
+        freeze(approved)
+    make_case(CaseStatus.APPROVED, video=make_video(approved.corpus), guideline=approved.guideline)
+    second = freeze(approved)
+    assert (second.record_count, second.unseen_count, second.unseen_left_out) == (7, 0, 1)
+    assert not second.records.filter(case=alike).exists()
+    assert second.records.get(case=tested).split == "test"
+    event = AuditEvent.objects.get(verb="dataset.frozen", subject_id=second.pk)
+    assert event.data["policy_cases_left_out"] == [alike.pk]
+    by_policy(tested)
+    third = freeze(approved)
+    assert (third.record_count, third.unseen_left_out) == (6, 2)
+    assert services.verify(first)  # what was frozen stays as it was
+    assert first.records.get(case=tested).split == "test"
+
+
+def test_nothing_is_frozen_where_only_a_policy_looked_at_what_is_tested(approved: Approved) -> None:
+    first = freeze(approved)
+    for record in first.records.all():
+        if record.split == "test":
+            by_policy(record.case)
+        else:
+            ApprovedAnswer.objects.filter(case=record.case).delete()
+    with pytest.raises(Problem, match="approved by a policy, and their footage is in val or test"):
+        freeze(approved)
+
+
+def test_a_card_says_what_nobody_looked_at(approved: Approved) -> None:
+    by_policy(approved.cases[0])
+    version = freeze(approved)
+    made = services.export(version=version, export_format="crashchat", by=None)
+    with local_path(made.storage_name) as path, ZipFile(path) as archive:
+        card = archive.read("README.md").decode()
+    assert "Approved by a policy, no person looked at them: 1 in train, 0 in val, 0 in test." in card
 
 
 def test_the_same_bytes_never_straddle_splits(approved: Approved) -> None:

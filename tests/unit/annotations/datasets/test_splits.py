@@ -1,6 +1,7 @@
 """Splits: no footage on two sides, repeatable, balanced, nobody empty-handed."""
 
 from collections import Counter, defaultdict
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -147,3 +148,26 @@ def test_a_repeated_video_name_is_refused() -> None:
 def test_an_unknown_earlier_split_is_refused() -> None:
     with pytest.raises(ValueError, match="unknown splits"):
         assign([], seed=0, val_share=0.1, test_share=0.1, earlier={"video:a": "dev"})
+
+
+@given(members=corpora(), shares=SHARES, seed=st.integers(0, 5), data=st.data())
+def test_what_nobody_looked_at_is_never_in_val_or_test(
+    members: list[Member], shares: tuple[float, float], seed: int, data: st.DataObject
+) -> None:
+    names = [member.video for member in members]
+    unseen = data.draw(st.sets(st.sampled_from(names))) if names else set()
+    earlier = data.draw(st.dictionaries(st.sampled_from(names), st.sampled_from(SPLITS))) if names else {}
+    told = [replace(member, unseen=member.video in unseen) for member in members]
+    known = {f"video:{name}": split for name, split in earlier.items()}
+    splits = assign(told, seed=seed, val_share=shares[0], test_share=shares[1], earlier=known)
+    assert all(splits.get(name, "train") == "train" for name in unseen)
+    assert splits.keys() | unseen == set(names)  # nothing else is left out
+    for group in components(members):
+        assert len({splits[name] for name in group if name in splits}) <= 1
+        before = {earlier[name] for name in group if name in earlier}
+        if not before and group & unseen:
+            assert {splits[name] for name in group} == {"train"}
+        if before <= {"val", "test"} and before:
+            assert not group & unseen & splits.keys()
+        if "train" in before:
+            assert {splits[name] for name in group} == {"train"}
