@@ -116,10 +116,11 @@ def last_preview(corpus: Corpus) -> Job | None:
 
 
 def saved_hours(preview: Job | None) -> list[dict[str, Any]]:
-    """The rows of a finished preview with the hours that people would be spared; "hours" None where that is unknown."""
+    """The rows of a finished preview with the hours that people would be spared, by the mean active time of a review;
+    "hours" None where none was measured. Previews of before tell of lead time, idle time included: not of hours."""
     if preview is None or preview.state != JobState.DONE:
         return []
-    seconds = preview.result.get("median_seconds")
+    seconds = preview.result.get("active_time", {}).get("mean_seconds")
     return [
         {**row, "hours": None if seconds is None else row["would_approve"] * seconds / 3600}
         for row in preview.result["shares"]

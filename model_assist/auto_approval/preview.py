@@ -8,6 +8,7 @@ shown their errors.
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
+from statistics import fmean
 from typing import Any, Final
 
 import numpy as np
@@ -16,7 +17,7 @@ from numpy.typing import NDArray
 
 from annotations.cases.models import ApprovedAnswer, Case, CaseStatus, Guideline
 from annotations.corpora.models import Corpus
-from annotations.reviews.models import Review, ReviewOutcome
+from annotations.effort.ledger import Arm, Asked, entries
 from crashdesk.jobs.running import Running
 from model_assist.auto_approval.bounds import clopper_pearson
 from model_assist.auto_approval.candidates import ANSWERED, Setup, load
@@ -73,7 +74,7 @@ def run(running: Running) -> dict[str, Any]:
     return {
         "answered": len(ids), "sure": len(scores), "waiting": int(np.sum(waiting)),
         "refused": [{"why": why, "cases": count} for why, count in refused.most_common(MOST_REASONS)],
-        "median_seconds": median_seconds(setup.corpus),
+        "active_time": active_time(setup.corpus),
         "shares": shares(
             held, np.array(waiting, bool), known, confidence=promise.confidence, audit=args["audit_share"]
         ),
@@ -148,10 +149,13 @@ def needed_table(promise: Promise) -> list[dict[str, Any]]:
     return rows
 
 
-def median_seconds(corpus: Corpus) -> float | None:
-    """Median time of a submitted review here, as the review tool reports it, idle time included; None: unknown."""
-    reviews = Review.objects.filter(
-        case__corpus=corpus, outcome=ReviewOutcome.SUBMITTED, lead_seconds__isnull=False
-    )
-    seconds = list(reviews.order_by("-id").values_list("lead_seconds", flat=True)[: 10 * CHUNK])
-    return float(np.median(np.array(seconds, np.float64))) if seconds else None
+def active_time(corpus: Corpus) -> dict[str, Any]:
+    """What a review of a case with a draft in view takes people here: {"reviews": how many were measured,
+    "mean_seconds": of their active time, None without any}.
+
+    Active: by annotations.effort, idle time cut out; the tool's lead time counts nowhere. First looks alone: second
+    looks, adjudications and known cases are other work.
+    """
+    ledger = entries(Asked(corpus=corpus.pk))
+    active = [one.active_us / 1e6 for one in ledger if one.arm == Arm.MODEL and one.active_us is not None]
+    return {"reviews": len(active), "mean_seconds": fmean(active) if active else None}

@@ -1,3 +1,4 @@
+from datetime import timedelta
 from xml.etree import ElementTree
 
 import pytest
@@ -5,11 +6,13 @@ from django.test import Client
 from django.urls import reverse
 
 from crashdesk.accounts.models import User
+from frontend.policy import saved_hours
 from frontend.policy_plots import HEIGHT, LEFT, over_time
 from frontend.templatetags.policy_pages import rate, small
 from model_assist.auto_approval import services
 from model_assist.auto_approval.models import Policy
 from model_assist.auto_approval.tasks import look
+from tests.effort_made import NOON, drawn_case, moments, submit
 from tests.factories import make_corpus
 from tests.policy_made import World, calibrate, work
 
@@ -116,8 +119,35 @@ def test_a_preview_is_shown_once_it_is_done(client: Client, lead: User) -> None:
     work("data")
     page = shown(client, lead, world.corpus.pk)
     assert "30 of 30 answered cases could be approved" in page
-    assert "How long a review takes is not known yet." in page
+    assert "No hours are told: no review of this corpus has measured activity yet." in page
+    assert "Hours saved" not in page
     assert "What other limits would cost" in page
+
+
+def test_hours_saved_come_from_active_time_and_say_from_how_many_reviews(client: Client, lead: User) -> None:
+    world = World.made()
+    world.add(30, confidence=0.95)
+    for hour in range(2):
+        case, at = drawn_case(world.corpus, world.guideline, blind=False), NOON - timedelta(hours=hour)
+        moments(lead, case, [900, *range(0, 50, 10)], until=at)
+        submit(case, lead, at=at, lead_seconds=900.0)
+    job = services.request_preview(
+        corpus=world.corpus, guideline=world.guideline, max_error=0.05, by=lead, audit_share=0.1,
+        error_rules={"crash_recognition": {"rule": "differs"}},
+    )  # fmt: skip
+    work("data")
+    page = shown(client, lead, world.corpus.pk)
+    assert (
+        "Hours are estimated from 2 reviews with a draft in view and measured activity here: 40 s each"
+        in page
+    )
+    job.refresh_from_db()
+    rows = saved_hours(job)
+    assert rows[-1]["would_approve"] == 27
+    assert rows[-1]["hours"] == pytest.approx(27 * 40 / 3600)
+    assert '<th scope="col" class="number">Hours saved</th>' in page
+    job.result = {"shares": rows, "median_seconds": 900.0}  # of before: idle time included
+    assert {row["hours"] for row in saved_hours(job)} == {None}
 
 
 def test_the_plot_shows_the_limit_and_all_three_lines_and_tells_them_in_words() -> None:

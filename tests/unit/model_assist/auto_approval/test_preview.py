@@ -1,3 +1,5 @@
+from datetime import timedelta
+
 import numpy as np
 import pytest
 
@@ -6,8 +8,10 @@ from annotations.reviews.models import Review
 from crashdesk.accounts.models import User
 from model_assist.auto_approval.certification import Promise, needed
 from model_assist.auto_approval.models import Policy
-from model_assist.auto_approval.preview import Known, needed_table, shares
+from model_assist.auto_approval.preview import Known, active_time, needed_table, shares
 from model_assist.auto_approval.services import request_preview
+from tests.effort_made import NOON, drawn_case, moments, submit
+from tests.factories import make_corpus
 from tests.policy_made import World, work
 
 pytestmark = pytest.mark.django_db
@@ -41,7 +45,10 @@ def test_a_preview_says_who_would_be_approved_how_wrong_and_what_it_saves_and_ch
     told = job.result
     assert (told["answered"], told["sure"], told["waiting"], told["settled"]) == (100, 99, 69, 30)
     assert told["refused"] == [{"why": "a crash, yet crash_localization is absent", "cases": 1}]
-    assert told["median_seconds"] == 30.0
+    assert told["active_time"] == {
+        "reviews": 0,
+        "mean_seconds": None,
+    }  # the tool's lead time is no measurement
     half, every = told["shares"][4], told["shares"][-1]
     assert (half["cases"], half["would_approve"]) == (
         60,
@@ -51,6 +58,20 @@ def test_a_preview_says_who_would_be_approved_how_wrong_and_what_it_saves_and_ch
     assert (half["all"]["cases"], half["all"]["wrong"]) == (20, 0)
     assert (every["all"]["cases"], every["all"]["wrong"], every["cases"]) == (30, 5, 99)
     assert not Policy.objects.exists()
+
+
+def test_time_is_active_time_of_reviews_that_had_a_draft_in_view(lead: User) -> None:
+    world = World.made()
+    did = ((False, [30, 10, 0]), (False, [500, 50, 0]), (True, [59, 0]), (False, []))
+    for hour, (blind, seconds) in enumerate(did):
+        case, at = drawn_case(world.corpus, world.guideline, blind=blind), NOON - timedelta(hours=hour)
+        if seconds:
+            moments(lead, case, seconds, until=at)
+        submit(case, lead, at=at, lead_seconds=999.0, blind=blind)
+    elsewhere = drawn_case(make_corpus(), world.guideline, blind=False)
+    moments(lead, elsewhere, [20, 0], until=NOON - timedelta(hours=9))
+    submit(elsewhere, lead, at=NOON - timedelta(hours=9))
+    assert active_time(world.corpus) == {"reviews": 2, "mean_seconds": pytest.approx(40.0)}  # 30 and 50
 
 
 def test_nothing_known_is_told_as_such() -> None:
