@@ -12,6 +12,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
+from functools import cached_property
 from typing import Any
 
 from django.db import transaction
@@ -64,11 +65,11 @@ class Taking:
     people: People
     witnesses: Witnesses
     report: PullReport = field(default_factory=PullReport)
-    names: dict[str, str] = field(default_factory=dict, init=False)
-    """What labels and choices mean, of every version of the form: none ever takes on another meaning."""
 
-    def __post_init__(self) -> None:
-        self.names = reading_names(self.project.corpus, self.project.guideline)
+    @cached_property
+    def names(self) -> dict[str, str]:
+        """What labels and choices mean, of every version of the form: none ever takes on another meaning."""
+        return reading_names(self.project.corpus, self.project.guideline)
 
 
 def take_task(taking: Taking, task: dict[str, Any]) -> None:

@@ -32,8 +32,9 @@ def after_submission(case: Case, review: Review, *, by: User | None) -> None:
         return
     if case.status in AWAITS_PERSON:
         move(case, CaseStatus.IN_REVIEW, by=by)
-    passes = both_passes(case) if draw_of(case).double else None
-    if draw_of(case).double and passes is None:
+    double = draw_of(case).double
+    passes = both_passes(case) if double else None
+    if double and passes is None:
         _to_review(case, by=by)
         return
     if case.status in SUBMITTABLE:
