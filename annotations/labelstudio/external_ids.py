@@ -13,7 +13,9 @@ from django.utils.crypto import salted_hmac
 SALT: Final = "labelstudio.external_id"
 BYTES: Final = 10
 """80 bits of the HMAC: among a million tasks the chance that any two share a key is below 1 in 10^12."""
-_SPOKEN = re.compile(r"case-(\d{1,18})(?:-pass-(\d{1,18}))?")
+SPOKEN: Final = "case-"
+"""How keys began before they were opaque."""
+_SPOKEN = re.compile(rf"{SPOKEN}(\d{{1,18}})(?:-pass-(\d{{1,18}}))?")
 
 
 def opaque_key(case_id: int, assignment_id: int | None) -> str:
@@ -22,9 +24,18 @@ def opaque_key(case_id: int, assignment_id: int | None) -> str:
     return base64.b32encode(drawn[:BYTES]).decode().lower()
 
 
+def drawn_rank(case_id: int, assignment_id: int, top: int) -> int:
+    """A rank from 1 to `top` for a pass over a case that has none, the same one each time.
+
+    A case that is settled waits for no review and may have no rank. Nobody who reads the task shall see that.
+    """
+    drawn = salted_hmac(f"{SALT}.rank", f"{case_id}:{assignment_id}", algorithm="sha256").digest()
+    return 1 + int.from_bytes(drawn[:8]) % top
+
+
 def spoken_key(case_id: int, assignment_id: int | None) -> str:
     """What tasks were called before keys were opaque: case-<id>, or case-<id>-pass-<assignment id>."""
-    return f"case-{case_id}" if assignment_id is None else f"case-{case_id}-pass-{assignment_id}"
+    return f"{SPOKEN}{case_id}" if assignment_id is None else f"{SPOKEN}{case_id}-pass-{assignment_id}"
 
 
 def read_spoken(key: str) -> tuple[int, int | None] | None:

@@ -9,10 +9,12 @@ from datetime import datetime
 from fractions import Fraction
 from typing import Any, Final
 
+from django.db.models import Max
+
 from annotations.cases.models import Answer, AuthorKind, Case
 from annotations.corpora.media.timemap import ProxyMap
 from annotations.corpora.models import Media, MediaState
-from annotations.labelstudio.external_ids import opaque_key
+from annotations.labelstudio.external_ids import drawn_rank, opaque_key
 from annotations.labelstudio.media_links import video_address
 from annotations.labelstudio.models import LabelStudioForm, LabelStudioTask
 from annotations.labelstudio.predictions import Shown, troubles, what_to_show
@@ -90,6 +92,7 @@ def gather(
     }
     draws = draws_of(cases.values())
     answers = _answers(ids)
+    tops = _tops(cases[case] for case, assignment in asked if assignment is not None)
     items, without_media = [], []
     for key in asked:
         case = cases[key[0]]
@@ -100,7 +103,8 @@ def gather(
         row = rows.get(key)
         fps = row.fps if row is not None and row.task_id is not None else media.proxy_fps
         external_id = row.external_id if row is not None else opaque_key(*key)
-        data, until = task_data(case, key[1], media, fps, external_id)
+        top = tops.get((case.corpus_id, case.guideline_id))
+        data, until = task_data(case, key[1], media, fps, external_id=external_id, top=top)
         item = Item(case, key[1], media, fps, data, until, Shown(), draws[case.pk].blind)
         items.append(_with_drafts(item, answers.get(case.pk, []), form))
     return items, without_media
@@ -112,6 +116,17 @@ def _answers(case_ids: Iterable[int]) -> dict[int, list[Answer]]:
     for answer in rows.order_by("id").defer(*_HEAVY):
         found[answer.case_id].append(answer)
     return found
+
+
+def _tops(passes: Iterable[Case]) -> dict[tuple[int, int], int]:
+    """The last rank among the cases of each corpus and guideline of unranked ones, where there is any."""
+    asked = {(case.corpus_id, case.guideline_id) for case in passes if case.review_rank is None}
+    if not asked:
+        return {}
+    corpora, guidelines = zip(*asked, strict=True)
+    ranked = Case.objects.filter(corpus__in=corpora, guideline__in=guidelines, review_rank__gte=1)
+    last = ranked.order_by().values("corpus", "guideline").annotate(top=Max("review_rank"))
+    return {(row["corpus"], row["guideline"]): row["top"] for row in last}
 
 
 def _with_drafts(item: Item, answers: list[Answer], form: LabelStudioForm) -> Item:
@@ -136,13 +151,22 @@ def proxy_frames(media: Media, fps: Fraction) -> ProxyMap:
 
 
 def task_data(
-    case: Case, assignment_id: int | None, media: Media, fps: Fraction, external_id: str
+    case: Case,
+    assignment_id: int | None,
+    media: Media,
+    fps: Fraction,
+    *,
+    external_id: str,
+    top: int | None = None,
 ) -> tuple[dict[str, Any], datetime | None]:
     """A task's `data`, and until when its video can be fetched. Label Studio sorts data as text: the rank is padded.
 
-    Only the case's own task says why it was returned: another pass over the case must not know of the first.
+    Only the case's own task says why it was returned: another pass over the case must not know of the first. `top`:
+    the last rank among the cases beside it, if any has one; a pass over an unranked case gets a rank as they have.
     """
     rank = UNRANKED if case.review_rank is None else case.review_rank
+    if case.review_rank is None and assignment_id is not None and top is not None:
+        rank = drawn_rank(case.pk, assignment_id, top)
     note = f"Returned: {case.returned_reason}" if case.returned_reason and assignment_id is None else ""
     address, until = video_address(media)
     data = {

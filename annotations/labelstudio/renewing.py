@@ -1,16 +1,21 @@
-"""Addresses of videos that are about to end, renewed in tasks that are still open. The beat does it, a few at a time.
+"""What tasks say that shall not stay as it is, put right by the beat, a few at a time.
 
-Pushes and openings renew them too; this is for the task that nobody pushes or opens again and somebody still has before
-them. Killed and repeated, or run by two at once, it sends nothing twice: each task is noted as soon as it was sent.
+Addresses of videos that are about to end, in tasks that are still open: pushes and openings renew them too, but nobody
+may push or open a task again that somebody still has before them. And keys from before they were opaque.
+
+Killed and repeated, or run by two at once, it sends nothing twice: each task is noted as soon as it was sent.
 """
 
 import logging
 from typing import Final
 
+from django.db.models import Q
+
 from annotations.corpora.models import MediaState
 from annotations.labelstudio.client import Client, LabelStudioDown, LabelStudioRefused
+from annotations.labelstudio.external_ids import SPOKEN, opaque_key
 from annotations.labelstudio.forms import ensure_form
-from annotations.labelstudio.items import gather
+from annotations.labelstudio.items import data_digest, gather
 from annotations.labelstudio.locks import only_one
 from annotations.labelstudio.media_links import renew_before
 from annotations.labelstudio.models import LabelStudioProject, LabelStudioTask
@@ -31,8 +36,18 @@ def due_rows(project: LabelStudioProject, *, at_most: int = AT_ONCE) -> list[Lab
     return list(rows.order_by("media_until", "id")[:at_most])
 
 
+def spoken_rows(project: LabelStudioProject, *, at_most: int = AT_ONCE) -> list[LabelStudioTask]:
+    """Tasks whose key says what they are, or that do not have their new one yet: open ones, and all passes."""
+    named = Q(external_id__startswith=SPOKEN) | Q(data_digest="")
+    shown = Q(pk__in=open_rows(project)) | Q(assignment__isnull=False)
+    rows = project.tasks.filter(
+        named, shown, task_id__isnull=False, case__video__media__state=MediaState.READY
+    )
+    return list(rows.order_by("id")[:at_most])
+
+
 def renew(*, client: Client, at_most: int = AT_ONCE) -> int:
-    """Renew up to `at_most` addresses of each project; returns how many.
+    """Renew addresses, and then keys, of up to `at_most` tasks of each project; returns how many tasks.
 
     A project that is being pushed or compared is left to the next run, and all are while Label Studio is down.
     """
@@ -49,30 +64,45 @@ def renew(*, client: Client, at_most: int = AT_ONCE) -> int:
 
 
 def _renew_in(project: LabelStudioProject, client: Client, at_most: int) -> int:
-    if not due_rows(project, at_most=1):
+    if not (due_rows(project, at_most=1) or spoken_rows(project, at_most=1)):
         return 0
     pushed_under = project_row(project.corpus, project.guideline).pk
     with only_one(pushed_under) as no_push, only_one(project.pk) as no_comparison:
         if not (no_push and no_comparison):
             return 0
-        rows = {
-            row.key: row for row in due_rows(project, at_most=at_most)
-        }  # again: now nobody else changes them
-        form = project.form or ensure_form(corpus=project.corpus, guideline=project.guideline, by=None)
-        items, _ = gather(rows, form, rows=rows)
-        sent = 0
-        for item in items:
-            row = rows[item.key]
-            try:
-                sent += send_data(item, row, client)
-            except LabelStudioRefused as refused:
-                if refused.http_status != 404:
-                    raise
-                _gone(row)
-        return sent
+        # asked again: now nobody else changes them
+        sent = _send(project, due_rows(project, at_most=at_most), client)
+        spoken = spoken_rows(project, at_most=max(0, at_most - sent))
+        _rename(spoken)
+        return sent + _send(project, spoken, client)
 
 
-def _gone(row: LabelStudioTask) -> None:
+def _rename(rows: list[LabelStudioTask]) -> None:
+    """Our side first: a task that still has the key of before is understood, whoever is killed when."""
+    for row in rows:
+        row.external_id, row.data_digest = opaque_key(*row.key), ""
+    LabelStudioTask.objects.bulk_update(rows, ["external_id", "data_digest"])
+
+
+def _send(project: LabelStudioProject, due: list[LabelStudioTask], client: Client) -> int:
+    if not due:
+        return 0
+    rows = {row.key: row for row in due}
+    form = project.form or ensure_form(corpus=project.corpus, guideline=project.guideline, by=None)
+    items, _ = gather(rows, form, rows=rows)
+    sent = 0
+    for item in items:
+        row = rows[item.key]
+        try:
+            sent += send_data(item, row, client)
+        except LabelStudioRefused as refused:
+            if refused.http_status != 404:
+                raise
+            _gone(row, data_digest(item.data))
+    return sent
+
+
+def _gone(row: LabelStudioTask, digest: str) -> None:
     """Whether a task or a whole database has gone is for the comparison to say; nothing is to be renewed in it."""
-    LabelStudioTask.objects.filter(pk=row.pk).update(media_until=None)
+    LabelStudioTask.objects.filter(pk=row.pk).update(media_until=None, data_digest=digest)
     LabelStudioProject.objects.filter(pk=row.project_id, check_due=False).update(check_due=True)

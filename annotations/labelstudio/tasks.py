@@ -26,6 +26,6 @@ def check() -> int:
 
 
 @shared_task
-def renew_addresses() -> int:
-    """Addresses of videos that are about to end, some at a time; returns how many were renewed."""
+def renew_tasks() -> int:
+    """Addresses of videos that are about to end, and keys of before, some at a time; returns how many tasks."""
     return renew(client=client())

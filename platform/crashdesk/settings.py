@@ -205,8 +205,8 @@ CELERY_BEAT_SCHEDULE = {
         "schedule": 30.0,
         "options": {"queue": "sync", "expires": 25},
     },
-    "renew-addresses": {
-        "task": "annotations.labelstudio.tasks.renew_addresses",
+    "renew-tasks": {
+        "task": "annotations.labelstudio.tasks.renew_tasks",
         "schedule": 60.0,
         "options": {"queue": "sync", "expires": 55},
     },

@@ -2,6 +2,7 @@
 
 import importlib
 import re
+from collections import Counter
 from typing import Any
 
 import pytest
@@ -9,7 +10,7 @@ from django.apps import apps
 from django.db import IntegrityError, transaction
 
 from annotations.cases.models import Case, CaseStatus
-from annotations.labelstudio.external_ids import opaque_key, read_spoken, spoken_key
+from annotations.labelstudio.external_ids import drawn_rank, opaque_key, read_spoken, spoken_key
 from annotations.labelstudio.models import LabelStudioProject, LabelStudioTask
 from annotations.labelstudio.pull import pull_project
 from annotations.labelstudio.push import PushReport, find_tasks, push_assignment, push_cases
@@ -95,6 +96,29 @@ def test_what_a_gold_task_says_looks_like_what_any_task_says(
     assert (row.external_id, _own(case).external_id) == (shown["external_id"], own["external_id"])
     assert len(shown["external_id"]) == len(own["external_id"]) == 16
     assert str(row.assignment_id) not in {shown["external_id"], own["external_id"]}
+
+
+def test_a_gold_task_has_a_rank_where_others_have(
+    project: LabelStudioProject, studio: FakeLabelStudio, case: Case
+) -> None:
+    Case.objects.filter(pk=case.pk).update(status=CaseStatus.APPROVED, review_rank=None)
+    for rank in (1, 3):
+        other = make_case(CaseStatus.PREDICTED, video=make_video(project.corpus), guideline=project.guideline)
+        Case.objects.filter(pk=other.pk).update(review_rank=rank)
+    make_case(CaseStatus.PREDICTED, video=make_video(project.corpus))  # another guideline
+    Case.objects.exclude(guideline=project.guideline).update(review_rank=5000)
+    row = gold(case, studio)
+    shown = studio.all_tasks[row.task_id or 0]["data"]["review_rank"]
+    assert shown in {"0000001", "0000002", "0000003"}
+    assert row.assignment_id is not None
+    assert int(shown) == drawn_rank(case.pk, row.assignment_id, 3)
+    assert push(project, studio).reordered == 0
+
+
+def test_drawn_ranks_are_spread_over_all_there_are() -> None:
+    drawn = Counter(drawn_rank(case, 2 * case, 10) for case in range(2000))
+    assert set(drawn) == set(range(1, 11))
+    assert min(drawn.values()) > 100  # 200 each; six standard deviations are 80
 
 
 def _own(case: Case) -> LabelStudioTask:

@@ -1,4 +1,4 @@
-"""Addresses of videos are renewed by themselves, while somebody may still need them."""
+"""Addresses of videos, and keys of before, are renewed by themselves where somebody may still see them."""
 
 from datetime import timedelta
 from typing import Any
@@ -11,10 +11,13 @@ from annotations.cases.models import Case, CaseStatus
 from annotations.corpora.models import Media, MediaState
 from annotations.labelstudio import renewing
 from annotations.labelstudio.client import LabelStudioRefused
+from annotations.labelstudio.external_ids import opaque_key, spoken_key
+from annotations.labelstudio.items import data_digest
 from annotations.labelstudio.media_links import renew_before
 from annotations.labelstudio.models import LabelStudioProject, LabelStudioTask
-from annotations.labelstudio.push import push_assignment, push_cases
-from annotations.labelstudio.tasks import renew_addresses
+from annotations.labelstudio.push import find_tasks, push_assignment, push_cases
+from annotations.labelstudio.reconcile import reconcile
+from annotations.labelstudio.tasks import renew_tasks
 from annotations.reviews.models import Assignment, AssignmentState, Purpose, Way
 from crashdesk import locks
 from tests.factories import make_case, make_user, make_video
@@ -51,15 +54,15 @@ def patches(studio: FakeLabelStudio) -> int:
 
 
 def test_the_beat_renews_what_is_about_to_end_once(studio: FakeLabelStudio, cases: list[Case]) -> None:
-    task = configured.CELERY_BEAT_SCHEDULE["renew-addresses"]
-    assert task["task"] == renew_addresses.name
+    task = configured.CELERY_BEAT_SCHEDULE["renew-tasks"]
+    assert task["task"] == renew_tasks.name
     assert task["options"]["queue"] == "sync"
     first = LabelStudioTask.objects.get(case=cases[0])
     ends(LabelStudioTask.objects.filter(pk=first.pk), days=2)
     ends(LabelStudioTask.objects.exclude(pk=first.pk), days=6)
     studio.all_tasks[first.task_id or 0]["data"]["video"] = "old"
     before = videos(studio)
-    assert renew_addresses() == 1
+    assert renew_tasks() == 1
     after = videos(studio)
     assert {pk for pk in after if after[pk] != before[pk]} == {first.task_id}
     assert "/api/labelstudio/media/" in after[first.task_id or 0]
@@ -67,7 +70,7 @@ def test_the_beat_renews_what_is_about_to_end_once(studio: FakeLabelStudio, case
     assert first.media_until is not None
     assert first.media_until > renew_before()
     studio.calls.clear()
-    assert renew_addresses() == 0
+    assert renew_tasks() == 0
     assert studio.calls == []
 
 
@@ -148,10 +151,10 @@ def test_while_label_studio_is_down_nothing_is_said_and_nothing_lost(
 ) -> None:
     ends(LabelStudioTask.objects.all(), days=1)
     studio.down = True
-    assert renew_addresses() == 0
+    assert renew_tasks() == 0
     assert [one for one in caplog.records if one.levelname != "INFO"] == []
     studio.down = False
-    assert renew_addresses() == 3
+    assert renew_tasks() == 3
 
 
 def test_a_refusal_is_told_and_stops_no_other_project(
@@ -200,3 +203,77 @@ def test_a_clip_that_is_gone_holds_nobody_up(studio: FakeLabelStudio, cases: lis
     ends(LabelStudioTask.objects.filter(case=cases[0]), days=0.5)
     Media.objects.filter(videos__cases=cases[0]).update(state=MediaState.UNUSABLE)
     assert [renewing.renew(client=studio, at_most=1) for _ in cases] == [1, 1, 0]
+
+
+# --- keys of before -----------------------------------------------------------------------------------------------
+
+
+def named_as_before(rows: Any, studio: FakeLabelStudio) -> None:
+    for row in rows:
+        key = spoken_key(*row.key)
+        data = studio.all_tasks[row.task_id]["data"]
+        data["external_id"] = key
+        LabelStudioTask.objects.filter(pk=row.pk).update(external_id=key, data_digest=data_digest(data))
+
+
+def keys(studio: FakeLabelStudio) -> set[str]:
+    return {task["data"]["external_id"] for task in studio.all_tasks.values()}
+
+
+@pytest.fixture
+def passes(studio: FakeLabelStudio, cases: list[Case]) -> list[LabelStudioTask]:
+    """One that is open and one that is done."""
+    asked = [
+        Assignment.objects.create(case=case, person=make_user(), purpose=Purpose.GOLD, way=Way.MANUAL)
+        for case in cases[:2]
+    ]
+    made = [push_assignment(one, by=None, client=studio) for one in asked]
+    Assignment.objects.filter(pk=asked[1].pk).update(state=AssignmentState.DONE, closed_at=timezone.now())
+    return made
+
+
+def test_open_tasks_and_all_passes_get_keys_that_tell_nothing(
+    studio: FakeLabelStudio, cases: list[Case], passes: list[LabelStudioTask]
+) -> None:
+    Case.objects.filter(pk=cases[2].pk).update(status=CaseStatus.APPROVED)
+    named_as_before(LabelStudioTask.objects.all(), studio)
+    assert renew_tasks() == 4
+    kept = spoken_key(cases[2].pk, None)  # settled, and the case's own
+    assert {key for key in keys(studio) if key.startswith("case-")} == {kept}
+    assert keys(studio) == set(LabelStudioTask.objects.values_list("external_id", flat=True))
+    renamed = LabelStudioTask.objects.exclude(case=cases[2])
+    assert keys(studio) - {kept} == {opaque_key(*row.key) for row in renamed}
+    studio.calls.clear()
+    assert renew_tasks() == 0
+    assert studio.calls == []
+
+
+@pytest.mark.parametrize("carried_out", [False, True])
+@pytest.mark.parametrize("call", [0, 2, 4])
+def test_killed_while_keys_change_no_task_is_lost(
+    studio: FakeLabelStudio, project: LabelStudioProject, cases: list[Case], passes: list[LabelStudioTask],
+    call: int, carried_out: bool,
+) -> None:  # fmt: skip
+    named_as_before(LabelStudioTask.objects.all(), studio)
+    studio.die_at(call, carried_out=carried_out)
+    with pytest.raises(KeyboardInterrupt):
+        renew_tasks()
+    studio.die_at(None)
+    studio.later(30)
+    assert reconcile(project, client=studio, by=None, repair=False).found == []
+    assert len(find_tasks(project, [case.pk for case in cases], studio)) == 3
+    renew_tasks()
+    assert not any(key.startswith("case-") for key in keys(studio))
+    assert push_cases(project, client=studio, by=None).pushed == 0
+    assert len(studio.all_tasks) == 5
+
+
+def test_addresses_come_before_keys(studio: FakeLabelStudio, cases: list[Case]) -> None:
+    named_as_before(LabelStudioTask.objects.all(), studio)
+    ends(LabelStudioTask.objects.filter(case=cases[2]), days=1)
+    assert renewing.renew(client=studio, at_most=1) == 1
+    assert not LabelStudioTask.objects.filter(media_until__lt=renew_before()).exists()
+    assert all(key.startswith("case-") for key in keys(studio))
+    assert renewing.renew(client=studio, at_most=2) == 2
+    assert renewing.renew(client=studio, at_most=2) == 1
+    assert not any(key.startswith("case-") for key in keys(studio))
