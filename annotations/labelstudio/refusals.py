@@ -1,25 +1,33 @@
 """Annotations that were not taken: a finding on the clip says which and why, until the cause is gone."""
 
 from collections.abc import Collection, Sequence
+from typing import Any
 
 from annotations.corpora.models import Severity, VideoFinding
 from annotations.labelstudio.models import LabelStudioProject, LabelStudioTask
 from crashdesk.api.errors import Problem
 
 FINDING = "labelstudio_annotation_refused"
+STANDING = "standing"
+"""Of a finding's data: how the case stood when its task was last looked at (annotations.labelstudio.waking)."""
 
 
 def name_refusal(row: LabelStudioTask, task_id: int, problems: Sequence[Problem]) -> None:
     """One finding per task, whatever is wrong with it."""
+    found: dict[str, Any] = {"video_id": row.case.video_id, "code": FINDING, "subject": f"task {task_id}"}
+    held = VideoFinding.objects.filter(**found).values_list("data", flat=True).first() or {}
     said = "; ".join(dict.fromkeys(problem.message for problem in problems))
     VideoFinding.objects.update_or_create(
-        video_id=row.case.video_id,
-        code=FINDING,
-        subject=f"task {task_id}",
+        **found,
         defaults={
             "severity": Severity.ERROR,
             "message": f"an annotation of task {task_id} was not taken: {said}"[:500],
-            "data": {"task": task_id, "code": problems[0].code, "codes": [one.code for one in problems]},
+            "data": {
+                **{name: value for name, value in held.items() if name == STANDING},
+                "task": task_id,
+                "code": problems[0].code,
+                "codes": [one.code for one in problems],
+            },
         },
     )
 

@@ -8,6 +8,7 @@ from annotations.labelstudio.locks import POLL, only_one
 from annotations.labelstudio.models import LabelStudioProject
 from annotations.labelstudio.polling import poll_projects
 from annotations.labelstudio.renewing import renew
+from annotations.labelstudio.waking import take_again
 
 
 @shared_task
@@ -16,7 +17,10 @@ def poll() -> int:
     if not LabelStudioProject.objects.linked().exists():
         return 0
     with only_one(POLL) as alone:
-        return poll_projects(LabelStudioProject.objects.linked(), client=client()) if alone else 0
+        if not alone:
+            return 0
+        connection = client()
+        return poll_projects(LabelStudioProject.objects.linked(), client=connection) + take_again(connection)
 
 
 @shared_task
