@@ -125,7 +125,8 @@ class Assignment(models.Model):
         settings.AUTH_USER_MODEL, on_delete=models.PROTECT, null=True, related_name="+"
     )
     job_id = models.BigIntegerField(
-        null=True, help_text="the job that gave it among many: what it has given already, should it begin anew"
+        null=True,
+        help_text="the job that gave it among many: what it has given already, should it begin anew",
     )
     opened_at = models.DateTimeField(null=True, help_text="when the person first opened it")
     expires_at = models.DateTimeField(null=True)

@@ -1,11 +1,14 @@
 """Nobody who is measured can tell a gold case from any other, and nobody sees what would lead their own answer."""
 
+from importlib import import_module
 from typing import Any
 
 import pytest
+from django.apps import apps
 from django.test import Client
 
-from annotations.cases.models import Case, CaseStatus
+from annotations.cases.kinds import Kind
+from annotations.cases.models import Answer, Case, CaseStatus
 from annotations.gold.asking import next_gold
 from annotations.gold.services import mark, score_if_gold
 from annotations.reviews.assignments import assign
@@ -18,6 +21,12 @@ from tests.factories import CRASH, make_case, make_user, make_video
 from tests.gold_made import WRONG, make_gold
 
 pytestmark = pytest.mark.django_db
+
+SAME = (
+    "kind", "state", "reason", "author_kind", "author", "draft", "raw_text", "confidence", "confidence_detail",
+    "model_version", "adapter", "prompt_version", "frames",
+)  # fmt: skip
+"""What could tell an answer that equals a draft from one that does not."""
 
 
 def case_of(client: Client, case: Case) -> dict[str, Any]:
@@ -216,3 +225,61 @@ def test_while_it_is_disputed_the_two_do_not_see_each_other(client: Client) -> N
     assert dispute.second.reviewer.username not in authors
     withdraw(review=dispute.second, by=None)
     assert case_of(client, dispute.case)["status"] == CaseStatus.IN_REVIEW
+
+
+def test_what_one_said_blindly_is_ones_own_also_where_a_hidden_draft_says_the_same(
+    client: Client, annotator: User, reviewer: User, lead: User
+) -> None:
+    same, other = make_planned_case(blind_share=1.0), make_planned_case(blind_share=1.0)
+    reviews = [answer(same, annotator), answer(other, annotator, WRONG)]
+    drafted = {one.kind: one for one in same.answers.filter(author=None)}
+    client.force_login(annotator)
+    shown = []
+    for case, review in zip((same, other), reviews, strict=True):
+        found = case_of(client, case)
+        own = found["answers"]
+        assert {one["kind"]: one["author"] for one in own} == dict.fromkeys(Kind.values, annotator.username)
+        assert sorted(one["id"] for one in own) == sorted(found["current"].values())
+        (listed,) = [row for row in client.get("/api/reviews").json()["results"] if row["id"] == review.pk]
+        assert sorted(listed["answers"]) == sorted(one["id"] for one in own)
+        shown.append((shape(found), [{name: one[name] for name in SAME} for one in own]))
+    assert shown[0] == shown[1], "neither what is said of it nor its history tells which equals the draft"
+    said = case_of(client, same)["answers"]
+    assert [one["value"] for one in said] == [drafted[one["kind"]].value for one in said]
+    assert "car hits a truck." in client.get(f"/cases/{same.pk}").content.decode()
+    client.force_login(make_user(Role.ANNOTATOR))
+    assert case_of(client, same)["drafts"] == {}
+
+
+def test_saying_it_again_changes_nothing_and_another_revision_adds_what_is_new(annotator: User) -> None:
+    case = make_planned_case(blind_share=1.0)
+    first = answer(case, annotator)
+    held = set(first.answers.values_list("pk", flat=True))
+    again = answer(case, annotator)
+    assert (again, set(again.answers.values_list("pk", flat=True))) == (first, held)
+    assert Answer.objects.filter(case=case, author=annotator).count() == 6
+
+
+def test_passes_of_before_get_answers_of_their_own(client: Client, annotator: User) -> None:
+    case, shown = make_planned_case(blind_share=1.0), make_planned_case(blind_share=0.0)
+    drafted = {one.kind: one for one in case.answers.all()}
+    review, untouched = answer(case, annotator, WRONG), answer(shown, annotator)
+    kept = set(untouched.answers.values_list("pk", flat=True))
+    for own in review.answers.all():  # as it was written before
+        if own.value == drafted[own.kind].value:
+            review.answers.remove(own)
+            review.answers.add(drafted[own.kind])
+            own.delete()
+    client.force_login(annotator)
+    assert len(case_of(client, case)["answers"]) < 6
+    for _ in range(2):
+        import_module("annotations.reviews.migrations.0006_own_answers").write_own(apps, None)
+        own_answers = case_of(client, case)["answers"]
+        assert {one["kind"]: one["author"] for one in own_answers} == dict.fromkeys(
+            Kind.values, annotator.username
+        )
+        assert {one["kind"]: one["value"] for one in own_answers} == {
+            kind: said.value for kind, said in WRONG.items()
+        }
+    assert set(untouched.answers.values_list("pk", flat=True)) == kept
+    assert case.answers.filter(author=None).count() == 6
