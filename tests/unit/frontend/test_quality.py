@@ -56,7 +56,7 @@ def test_without_a_second_review_it_says_how_to_get_one(client: Client, lead: Us
     assert "1 of cases that nobody else reviewed" in get(client, lead)
 
 
-def test_numbers_matrix_trend_and_cases(client: Client, lead: User) -> None:
+def test_numbers_with_intervals_by_kind_source_pair_of_persons_and_period(client: Client, lead: User) -> None:
     corpus, guideline = make_corpus("North <1>"), make_guideline()
     ada, bob = make_user(), make_user()
     cases = [case_of(corpus, guideline, source="A&B") for _ in range(24)]
@@ -74,6 +74,18 @@ def test_numbers_matrix_trend_and_cases(client: Client, lead: User) -> None:
     assert "from 2026-03-01: 96 %" in shown
     assert shown.count(f'<th scope="row">{ada.username}</th>') == 6, "a matrix for every kind"
     assert "Drafts make people agree" not in shown, "all were begun without one"
+    told = client.get("/api/agreement", {"corpus": corpus.pk}).json()
+    kinds = [arm for kind in told["kinds"] for arm in kind["arms"] if arm["arm"] == "all" and arm["compared"]]
+    groups = [told[name][0]["kinds"][0] for name in ("sources", "people", "periods")]
+    for cell in (kinds[0], *groups):
+        (same,) = [one for one in cell["measures"] if one["name"] == "same"]
+        assert same["value"] == pytest.approx(23 / 24)
+        assert 0.8 < same["low"] < same["value"] <= same["high"] <= 1
+        interval = f"{100 * same['low']:.0f} % to {100 * same['high']:.0f} %"
+        assert interval in shown
+    for title in ("By kind of answer", "Pairs of persons", "Over time", "By source"):
+        after = shown.split(f">{title}<")[1].split("</section>")[0]
+        assert interval in after, title
     assert f"/api/agreement.csv?corpus={corpus.pk}" in shown
 
 
