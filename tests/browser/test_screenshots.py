@@ -1,33 +1,51 @@
 """The pictures in docs/images: CRASHDESK_SCREENSHOTS=1 python -m pytest tests/browser/test_screenshots.py"""
 
+import io
 import os
 from pathlib import Path
 
 import pytest
+from PIL import Image
 from playwright.sync_api import Page, expect
 
 from crashdesk.accounts.models import User
 from tests.browser.conftest import SignIn
-from tests.browser.scene import furnish
+from tests.browser.review_scene import at_work
+from tests.browser.scene import demo_clips, furnish
 
 IMAGES = Path(__file__).resolve().parents[2] / "docs" / "images"
+MOST_BYTES = 200_000
 
-
-@pytest.mark.skipif(
+pytestmark = pytest.mark.skipif(
     os.environ.get("CRASHDESK_SCREENSHOTS") != "1", reason="set CRASHDESK_SCREENSHOTS=1 to redraw"
 )
+
+
+def keep(page: Page, name: str, *, full: bool = False) -> None:
+    """A picture of the page, or of what is in view, in as many colours as its size allows."""
+    path = IMAGES / f"{name}.png"
+    with Image.open(io.BytesIO(page.screenshot(full_page=full))) as picture:
+        for colours in (256, 128, 64, 32):
+            few = picture.convert("RGB").quantize(
+                colours, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE
+            )
+            few.save(path, optimize=True)
+            if path.stat().st_size < MOST_BYTES:
+                return
+    raise AssertionError(f"{name}: {path.stat().st_size} bytes in {colours} colours")
+
+
 def test_draw_the_pictures_of_the_documentation(
     page: Page, sign_in: SignIn, admin: User, tmp_path: Path
 ) -> None:
-    IMAGES.mkdir(parents=True, exist_ok=True)
     case = furnish(tmp_path, admin, clips=12)
     page.goto("/login")
-    page.screenshot(path=IMAGES / "login.png")
+    keep(page, "login")
     sign_in(admin, "/")
     expect(page.locator(".job").first).to_be_visible()
     page.goto("/cases")
     page.wait_for_load_state("networkidle")
-    page.screenshot(path=IMAGES / "cases.png")
+    keep(page, "cases")
     for scheme in ("light", "dark"):
         page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
         page.goto(f"/cases/{case.pk}")
@@ -36,4 +54,19 @@ def test_draw_the_pictures_of_the_documentation(
             page.keyboard.press("]")
         page.wait_for_function("!document.querySelector('video').seeking")
         page.wait_for_timeout(800)
-        page.screenshot(path=IMAGES / f"case-{scheme}.png", full_page=True)
+        keep(page, f"case-{scheme}", full=True)
+
+
+def test_draw_the_pictures_of_the_review(page: Page, sign_in: SignIn, lead: User, tmp_path: Path) -> None:
+    clip = next(one.media for one in demo_clips(tmp_path, 12) if one.crash)
+    addresses = at_work(lead, clip)
+    sign_in(lead, "/work")
+    keep(page, "queue")
+    page.goto(next(one for one in addresses if one.startswith("/disputes/")))
+    page.wait_for_function("document.querySelector('video').readyState >= 2")
+    page.keyboard.press("]")
+    page.wait_for_function("!document.querySelector('video').seeking")
+    page.wait_for_timeout(500)
+    keep(page, "adjudication", full=True)
+    page.goto(next(one for one in addresses if one.startswith("/effort?")))
+    keep(page, "effort")
