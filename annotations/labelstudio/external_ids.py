@@ -6,8 +6,11 @@ It is drawn from both with the site's secret: a CrashDesk restored from a backup
 
 import base64
 import re
+from functools import lru_cache
+from hmac import HMAC
 from typing import Final
 
+from django.conf import settings
 from django.utils.crypto import salted_hmac
 
 SALT: Final = "labelstudio.external_id"
@@ -20,7 +23,7 @@ _SPOKEN = re.compile(rf"{SPOKEN}(\d{{1,18}})(?:-pass-(\d{{1,18}}))?")
 
 def opaque_key(case_id: int, assignment_id: int | None) -> str:
     """16 letters and digits: HMAC-SHA-256 (RFC 2104) under the secret key, cut short, in base32 (RFC 4648)."""
-    drawn = salted_hmac(SALT, f"{case_id}:{assignment_id or ''}", algorithm="sha256").digest()
+    drawn = _drawn(SALT, f"{case_id}:{assignment_id or ''}")
     return base64.b32encode(drawn[:BYTES]).decode().lower()
 
 
@@ -29,7 +32,7 @@ def drawn_rank(case_id: int, assignment_id: int, top: int) -> int:
 
     A case that is settled waits for no review and may have no rank. Nobody who reads the task shall see that.
     """
-    drawn = salted_hmac(f"{SALT}.rank", f"{case_id}:{assignment_id}", algorithm="sha256").digest()
+    drawn = _drawn(f"{SALT}.rank", f"{case_id}:{assignment_id}")
     return 1 + int.from_bytes(drawn[:8]) % top
 
 
@@ -42,3 +45,15 @@ def read_spoken(key: str) -> tuple[int, int | None] | None:
     """Case and assignment of a spoken key; None for any other text."""
     found = _SPOKEN.fullmatch(key)
     return (int(found[1]), int(found[2]) if found[2] else None) if found else None
+
+
+def _drawn(salt: str, text: str) -> bytes:
+    """As salted_hmac(salt, text): a push draws thousands, so the key is derived once and its state copied."""
+    started = _started(salt, settings.SECRET_KEY).copy()
+    started.update(text.encode())
+    return started.digest()
+
+
+@lru_cache(maxsize=4)
+def _started(salt: str, secret: str) -> HMAC:
+    return salted_hmac(salt, "", secret=secret, algorithm="sha256")

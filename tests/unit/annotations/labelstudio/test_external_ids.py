@@ -1,5 +1,6 @@
 """Keys of tasks tell nothing, are drawn alike after a restore, and older ones are still understood."""
 
+import base64
 import importlib
 import re
 from collections import Counter
@@ -8,6 +9,7 @@ from typing import Any
 import pytest
 from django.apps import apps
 from django.db import IntegrityError, transaction
+from django.utils.crypto import salted_hmac
 
 from annotations.cases.models import Case, CaseStatus
 from annotations.labelstudio.external_ids import drawn_rank, opaque_key, read_spoken, spoken_key
@@ -63,6 +65,8 @@ def test_a_key_has_one_form_and_depends_on_case_pass_and_secret(settings: Any) -
     assert all(re.fullmatch("[a-z2-7]{16}", key) for key in keys.values())
     assert not any(read_spoken(key) for key in keys.values())
     assert opaque_key(12, 3) != opaque_key(1, 23)
+    whole = salted_hmac("labelstudio.external_id", "12:3", algorithm="sha256").digest()
+    assert opaque_key(12, 3) == base64.b32encode(whole)[:16].decode().lower()
     settings.SECRET_KEY = "another"
     assert not {opaque_key(*pair) for pair in pairs} & set(keys.values())
 
