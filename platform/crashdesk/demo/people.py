@@ -1,4 +1,6 @@
-"""The demo's people, one per role, all with the home's own password."""
+"""The demo's people, one per role, and its simulated reviewers; all with the home's own password."""
+
+from typing import Final
 
 from django.conf import settings
 
@@ -7,6 +9,17 @@ from crashdesk.accounts.services import ensure_user
 from crashdesk.embedded.config import secrets
 
 PEOPLE = {role.value: role for role in Role}
+
+FIRST, OTHER, BEGINNER, ADJUDICATOR = (
+    "simulated-ann", "simulated-ben", "simulated-cleo", "simulated-dora",
+)  # fmt: skip
+SIMULATED: Final = {
+    FIRST: Role.ANNOTATOR,
+    OTHER: Role.ANNOTATOR,
+    BEGINNER: Role.ANNOTATOR,
+    ADJUDICATOR: Role.REVIEWER,
+}
+"""Nobody real: a script plays them. Their names say so wherever a review, a time or a decision of theirs shows."""
 
 
 def email_of(name: str) -> str:
@@ -17,6 +30,6 @@ def email_of(name: str) -> str:
 def ensure_people() -> str:
     """Make the demo's people where they are missing; returns their password."""
     password = secrets(settings.HOME).admin_password
-    for name, role in PEOPLE.items():
+    for name, role in {**PEOPLE, **SIMULATED}.items():
         ensure_user(username=name, email=email_of(name), role=role, password=password, by=None)
     return password

@@ -2,6 +2,7 @@
 
 import copy
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import requests
 
@@ -37,12 +38,17 @@ class LabelStudioReviewer:
 
     def open(self, task_id: int) -> None:
         """Take the task's case and get Label Studio's cookies, by CrashDesk's own page for it."""
-        url = f"{self.desk}/review/{self.task(task_id)['data']['case_id']}"
+        self.open_case(self.task(task_id)["data"]["case_id"])
+
+    def open_case(self, case_id: int) -> int:
+        """Open a case as the person's browser does; returns the task that it is led to in Label Studio."""
+        url = f"{self.desk}/review/{case_id}"
         answer = self.session.get(url, allow_redirects=False, timeout=60)
         if answer.status_code != 302:
             raise RuntimeError(
                 f"CrashDesk does not open {url} (status {answer.status_code}): {answer.text[:2000]}"
             )
+        return int(parse_qs(urlsplit(answer.headers["Location"]).query)["task"][0])
 
     @staticmethod
     def _ok(response: requests.Response) -> requests.Response:

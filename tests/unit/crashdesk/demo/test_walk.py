@@ -9,13 +9,13 @@ from crashdesk.demo.console import Console
 from crashdesk.demo.walk import Walk
 
 STAGES = (
-    "draw", "import_clips", "model", "predict", "select", "push", "review", "approve", "freeze", "train", "promote",
-    "predict_again",
+    "draw", "import_clips", "plan", "model", "predict", "select", "push", "review", "second_pass", "settle", "approve",
+    "gold", "freeze", "train", "promote", "predict_again",
 )  # fmt: skip
 
 
 def walk(home: Path, done: list[str], fail_at: str = "") -> Walk:
-    made = Walk(home=home, client=mock.Mock(), reviewer=mock.Mock(), clips=1)
+    made = Walk(home=home, client=mock.Mock(), client_of=mock.Mock(), reviewer=mock.Mock(), clips=1)
     for name in STAGES:
 
         def stage(name: str = name) -> str:

@@ -7,7 +7,7 @@ from django.conf import settings
 from django.core.management.base import BaseCommand
 
 from crashdesk.demo.client import Client
-from crashdesk.demo.people import PEOPLE, ensure_people
+from crashdesk.demo.people import PEOPLE, SIMULATED, ensure_people
 from crashdesk.demo.reviewer import LabelStudioReviewer
 from crashdesk.demo.walk import Walk
 
@@ -23,27 +23,30 @@ class Command(BaseCommand):
         walk = Walk(
             home=settings.HOME,
             client=Client(settings.PUBLIC_URL, "admin", password),
-            reviewer=lambda: LabelStudioReviewer(
+            client_of=lambda name: Client(settings.PUBLIC_URL, name, password),
+            reviewer=lambda name: LabelStudioReviewer(
                 settings.LABELSTUDIO_URL,
                 settings.LABELSTUDIO_TOKEN,
                 desk=settings.PUBLIC_URL,
-                username="annotator",
+                username=name,
                 password=password,
             ),
             clips=clips,
         )
         walk.run()
-        self._say_where(password)
+        self._say_where(password, walk.pages())
 
-    def _say_where(self, password: str) -> None:
+    def _say_where(self, password: str, pages: list[tuple[str, str]]) -> None:
         rows = [
-            ("The loop, cases, corpora", settings.PUBLIC_URL + "/"),
-            ("API and its docs", settings.PUBLIC_URL + "/api/docs"),
-            ("Django admin", settings.PUBLIC_URL + "/admin/"),
-            ("Label Studio, signed in", settings.PUBLIC_URL + "/labelstudio"),
+            ("The loop, cases, corpora", "/"),
+            *pages,
+            ("API and its docs", "/api/docs"),
+            ("Django admin", "/admin/"),
+            ("Label Studio, signed in", "/labelstudio"),
         ]
         self.stdout.write("\nCrashDesk is running:")
-        for title, url in rows:
-            self.stdout.write(f"  {title:<26} {url}")
+        for title, path in rows:
+            self.stdout.write(f"  {title:<26} {settings.PUBLIC_URL}{path}")
+        self.stdout.write(f"  {'Simulated, not people':<26} {', '.join(SIMULATED)}")
         self.stdout.write(f"  {'Sign in':<26} {', '.join(PEOPLE)} with the password {password}")
         self.stdout.write("Ctrl-C stops everything; `make demo` starts it again and keeps the data.")
