@@ -19,13 +19,15 @@ from annotations.labelstudio.check import State, check_server
 from annotations.labelstudio.client import Client, LabelStudioRefused, Reply
 from annotations.labelstudio.client import client as configured_client
 from annotations.labelstudio.conversion import from_regions
-from annotations.labelstudio.external_ids import opaque_key
+from annotations.labelstudio.external_ids import opaque_key, spoken_key
 from annotations.labelstudio.forms import change_form
 from annotations.labelstudio.models import LabelStudioProject, LabelStudioTask, LabelStudioToken
 from annotations.labelstudio.provision import SECRET_HEADER, ensure_project, webhook_secret
 from annotations.labelstudio.pull import PullReport, pull_project
 from annotations.labelstudio.push import deep_link, find_tasks, proxy_map, push_assignment, push_cases
+from annotations.labelstudio.reconcile import reconcile
 from annotations.labelstudio.refreshing import remove_doubles
+from annotations.labelstudio.renewing import renew
 from annotations.labelstudio.tasks import poll
 from annotations.reviews.decisions import approve, return_case
 from annotations.reviews.models import Assignment, Purpose, Review, ReviewOutcome, Way
@@ -437,6 +439,26 @@ def test_a_gold_pass_has_its_own_task(project: LabelStudioProject, client: Clien
     assert task["data"]["external_id"] == opaque_key(cases[0].pk, assignment.pk)
     assert [made["model_version"] for made in task["predictions"]] == ["tiny"]
     assert row.task_id != task_id(cases[0])
+
+
+def test_keys_of_before_change_in_place_and_lose_nobodys_work(
+    project: LabelStudioProject, client: Client, cases: list[Case]
+) -> None:
+    for row in LabelStudioTask.objects.filter(case__in=cases[:3]):
+        data = {**client.get(f"/api/tasks/{row.task_id}/")["data"], "external_id": spoken_key(*row.key)}
+        client.patch(f"/api/tasks/{row.task_id}/", {"data": data})
+        LabelStudioTask.objects.filter(pk=row.pk).update(external_id=data["external_id"])
+    numbers = {case.pk: task_id(case) for case in cases}
+    assert find_tasks(project, list(numbers), client) == numbers
+    submit(client, cases[0], shown(client, cases[0]))
+    assert renew(client=client) == 3
+    assert renew(client=client) == 0
+    assert find_tasks(project, list(numbers), client) == numbers
+    tasks = [task for page in client.tasks(project.linked_id, fields="task_only") for task in page]
+    keys = {task["id"]: task["data"]["external_id"] for task in tasks}
+    assert keys == {numbers[case.pk]: opaque_key(case.pk, None) for case in cases}
+    assert pulled(project, client).submitted == 1
+    assert reconcile(project, client=client, by=None, repair=False).found == []
 
 
 def test_the_check_finds_this_server_in_order(
