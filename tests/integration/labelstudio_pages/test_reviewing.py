@@ -1,6 +1,7 @@
 """A reviewer in the real Label Studio, signed in from CrashDesk, and what the guard keeps from them."""
 
 import json
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -13,13 +14,19 @@ from annotations.cases.kinds import Kind
 from annotations.cases.models import Answer, AuthorKind, Case, CaseStatus
 from annotations.cases.rules import Said
 from annotations.corpora.models import Media
+from annotations.effort.ledger import Asked, Entry, entries
+from annotations.effort.models import Activity, Place
+from annotations.gold.models import GoldScore
+from annotations.gold.services import mark
 from annotations.labelstudio.accounts.models import BrowserSession, Member
 from annotations.labelstudio.client import Client
 from annotations.labelstudio.models import LabelStudioProject, LabelStudioTask
+from annotations.labelstudio.provision import RANK_FIELD
 from annotations.labelstudio.pull import pull_project
 from annotations.labelstudio.push import push_cases
 from annotations.reviews.models import Assignment, AssignmentState, Purpose, Review, ReviewOutcome
-from crashdesk.accounts.models import Role
+from annotations.reviews.plans import set_plan
+from crashdesk.accounts.models import Role, User
 from crashdesk.demo.reviewer import LabelStudioReviewer
 from tests.factories import make_case, make_video
 from tests.integration.labelstudio_pages.conftest import PASSWORD, Window, make_person
@@ -116,6 +123,16 @@ def submit(page: Page) -> None:
     expect(page.get_by_text("Annotation saved successfully").first).to_be_visible()
 
 
+def told_of(page: Page, person: User) -> Entry:
+    """The person's one review in the ledger, once Label Studio's page has told of all that they did there."""
+    for _ in range(100):
+        (entry,) = entries(Asked(person=person.username))
+        if entry.active_us is not None:
+            return entry
+        page.wait_for_timeout(100)
+    raise AssertionError(f"too little was told of: {list(Activity.objects.values())}")
+
+
 def test_a_reviewer_corrects_a_draft(
     case: Case, project: LabelStudioProject, client: Client, window: Callable[[], Window], pictures: Path
 ) -> None:
@@ -155,6 +172,100 @@ def test_a_reviewer_corrects_a_draft(
     page.goto(f"/cases/{case.pk}")
     expect(page.get_by_text("A white car hits a parked truck.").first).to_be_visible()
     mine.keep_picture("case", pictures)
+
+    entry = told_of(page, ada)
+    assert (entry.review, entry.case) == (review.pk, case.pk)
+    assert entry.active_us is not None
+    assert entry.active_us > 0
+    assert Activity.objects.filter(person=ada, case=case, place=Place.LABELSTUDIO).exists()
+
+
+def take_next(window: Window) -> Page:
+    """By the queue's own button."""
+    page = window.page
+    page.goto("/work")
+    page.get_by_role("button", name="Next case").click()
+    page.locator(SUBMIT).wait_for()
+    page.locator(SPAN).first.wait_for()
+    return page
+
+
+def without_numbers(text: str) -> str:
+    return re.sub(r"\d+", "#", re.sub(r"just now|seconds ago|[\w ]+ (second|minute)s? ago", "lately", text))
+
+
+def settled_text(page: Page) -> str:
+    """What the page says once it changes no more."""
+    last = ""
+    for _ in range(50):
+        text = page.locator("body").inner_text()
+        if text == last:
+            return text
+        last = text
+        page.wait_for_timeout(300)
+    raise AssertionError(f"the page never came to rest: {last}")
+
+
+def traces(window: Window, page: Page, keys: set[str]) -> dict[str, object]:
+    """All that a person can find out about the task on screen, numbers left out: ids, clips and times always differ.
+
+    `keys`: those of the tasks seen so far, which tell nothing; this one's is added.
+    """
+    task = re.search(r"task=(\d+)", page.url)
+    assert task is not None
+    raw = window.call("GET", f"/api/tasks/{task[1]}/")["text"]
+    assert "gold" not in raw.lower()
+    told = json.loads(raw)
+    keys.add(without_numbers(told["data"]["external_id"]))
+    shown = set(without_numbers(settled_text(page)).splitlines())
+    address = without_numbers(page.url)
+    page.goto("/work")
+    return {
+        "address": address,
+        "data": {name: type(value) for name, value in told["data"].items()},
+        "note and rank": [told["data"][name] for name in ("note", RANK_FIELD)],
+        "fields": {name: type(value) for name, value in told.items() if name != "draft_exists"},
+        "drafts": [
+            (one["model_version"], one["score"], [region["type"] for region in one["result"]])
+            for one in told["predictions"]
+        ],
+        "page": shown - keys,  # as sets: the list of tasks is one longer later
+        "queue": without_numbers(page.locator(".work").inner_text()),
+    }
+
+
+def test_a_gold_case_is_answered_like_any_other(
+    case: Case, project: LabelStudioProject, clip: Media, client: Client, window: Callable[[], Window]
+) -> None:
+    lead, hal, mine = make_person("lia", Role.LEAD), make_person("hal"), window()
+    known = make_case(
+        CaseStatus.APPROVED,
+        video=make_video(project.corpus, media=clip),
+        guideline=project.guideline,
+        said=DRAFT,
+    )
+    mark(case=known, by=lead)
+    set_plan(corpus=project.corpus, by=lead, gold_entrance=1)
+    mine.sign_in(hal)
+    seen, keys = [], set[str]()
+    for number in (1, 2):
+        page = take_next(mine)
+        seen.append(traces(mine, page, keys))
+        page.locator("a.work__name").click()
+        page.locator(SUBMIT).wait_for()
+        page.locator(SPAN).first.wait_for()
+        submit(page)
+        assert pull_project(project, client=client).submitted == 1
+        assert GoldScore.objects.count() == 1, f"after case {number}"
+    apart = {name: (seen[0][name], seen[1][name]) for name in seen[0] if seen[0][name] != seen[1][name]}
+    assert not apart, str(apart)
+    assert mine.refused == []
+    (score,) = GoldScore.objects.all()
+    assert (score.person, score.gold.case, score.score) == (hal, known, 1.0)
+    asked = dict(Assignment.objects.filter(person=hal).values_list("case", "purpose"))
+    assert asked == {known.pk: Purpose.GOLD, case.pk: Purpose.ANNOTATE}
+    known.refresh_from_db()
+    assert known.status == CaseStatus.APPROVED
 
 
 def test_a_member_may_do_nothing_that_crashdesk_does_not_allow(
