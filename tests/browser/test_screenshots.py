@@ -21,14 +21,17 @@ pytestmark = pytest.mark.skipif(
 )
 
 
-def keep(page: Page, name: str, *, full: bool = False) -> None:
-    """A picture of the page, or of what is in view, in as many colours as its size allows."""
+def keep(
+    page: Page, name: str, *, full: bool = False, method: Image.Quantize = Image.Quantize.MEDIANCUT
+) -> None:
+    """A picture of the page, or of what is in view, in as many colours as its size allows.
+
+    `method` chooses them: MAXCOVERAGE keeps rare ones, and tints large areas a little.
+    """
     path = IMAGES / f"{name}.png"
     with Image.open(io.BytesIO(page.screenshot(full_page=full))) as picture:
         for colours in (256, 128, 64, 32):
-            few = picture.convert("RGB").quantize(
-                colours, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE
-            )
+            few = picture.convert("RGB").quantize(colours, method, dither=Image.Dither.NONE)
             few.save(path, optimize=True)
             if path.stat().st_size < MOST_BYTES:
                 return
@@ -67,6 +70,6 @@ def test_draw_the_pictures_of_the_review(page: Page, sign_in: SignIn, lead: User
     page.keyboard.press("]")
     page.wait_for_function("!document.querySelector('video').seeking")
     page.wait_for_timeout(500)
-    keep(page, "adjudication", full=True)
+    keep(page, "adjudication", full=True, method=Image.Quantize.MAXCOVERAGE)
     page.goto(next(one for one in addresses if one.startswith("/effort?")))
     keep(page, "effort")

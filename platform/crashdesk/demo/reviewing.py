@@ -92,7 +92,7 @@ class Reviewing(Stages):
         return f"case {dispute['case']}: {', '.join(dispute['disputed'])}; {len(disputes) - 1} left for you"
 
     def gold(self) -> str:
-        """Three approved cases become gold; a newcomer passes two of them before anything else, one of them badly."""
+        """Three approved cases become gold; a newcomer answers two before anything else, the second with less care."""
         corpus = self._corpus()["id"]
         marked = {
             one["case"]
