@@ -1,5 +1,7 @@
 """Chromium or Chrome of this machine, driven by Playwright against pytest-django's live server."""
 
+import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -45,7 +47,16 @@ def page(browser: Browser, live_server: LiveServer) -> Iterator[Page]:
     # What is sent on leaving would meet tables that are just being emptied.
     page.evaluate("() => { navigator.sendBeacon = () => true; }")
     context.close()
+    answered()
     assert errors == []
+
+
+def answered(patience_s: float = 30) -> None:
+    """Wait until the live server has answered what the page had asked: it uses the tables that are emptied next."""
+    deadline = time.monotonic() + patience_s
+    while under_way := [one.name for one in threading.enumerate() if "process_request_thread" in one.name]:
+        assert time.monotonic() < deadline, f"still answering: {under_way}"
+        time.sleep(0.02)
 
 
 @pytest.fixture
