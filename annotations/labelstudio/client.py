@@ -71,6 +71,9 @@ class Client:
             raise LabelStudioDown("labelstudio_down", message, status=503) from error
         except requests.HTTPError as error:  # of the token's own addresses
             raise _refusal(error.response, error.request.method or "", error.request.url or "") from error
+        except requests.RequestException as error:
+            message = f"Label Studio at {self.url} broke off its answer to {method} {path}."
+            raise LabelStudioDown("labelstudio_down", message, status=503) from error
         if response.status_code >= 400:
             raise _refusal(response, method, path)
         return Reply(data=_json(response, path), at=_server_time(response), took=response.elapsed)

@@ -53,11 +53,13 @@ def _ask(project: LabelStudioProject, client: Client) -> Page:
 def _take_in(project: LabelStudioProject, changed: Callable[[], Page], client: Client, shared: Shared) -> int:
     try:
         report = pull_project(project, client=client, shared=shared, changed=changed)
-    except Problem as problem:
-        # Down or refusing: the next poll tries again. Label Studio may have been killed between saving an
-        # annotation and noting the time of the change, which no poll will ever see.
+    except Exception as error:  # the boundary: whatever is wrong with one project must not stop the others
+        # The next poll tries again. Label Studio may have been killed between saving an annotation and noting the
+        # time of the change, which no poll will ever see.
         LabelStudioProject.objects.filter(pk=project.pk, check_due=False).update(check_due=True)
-        logger.warning("Label Studio project %s not polled: %s", project.project_id, problem.message)
+        said = error.message if isinstance(error, Problem) else repr(error)
+        unknown = None if isinstance(error, Problem) else error
+        logger.warning("Label Studio project %s not polled: %s", project.project_id, said, exc_info=unknown)
         return 0
     if report.changes or report.refused:
         logger.info(

@@ -84,7 +84,6 @@ def pull_project(
         return PullReport()
     shared = shared or Shared([project], client, People(client))
     taking = Taking(project, shared.people, Witnesses(project, client))
-    failed: list[int] = []
     seen = 0
     try:
         filters = [] if full else _since(project)
@@ -94,7 +93,7 @@ def pull_project(
             for task in filter(news.has, page):
                 if not seen:
                     check_form(project, shared.description(project))
-                _take_in(taking, task, failed)
+                _take_in(taking, task)
                 seen += 1
                 if running is not None:
                     running.progress(seen, None, f"{seen} tasks read")
@@ -105,7 +104,7 @@ def pull_project(
         raise
     if full:
         taking.report.vanished = _unlink_vanished(project, client)
-    if not failed:
+    if not taking.report.failed:
         project.polled_until = first.asked_at - OVERLAP
         project.save(update_fields=["polled_until"])
     return taking.report
@@ -191,7 +190,7 @@ def _annotations_of(task: dict[str, Any]) -> set[Annotation] | None:
         return None
 
 
-def _take_in(taking: Taking, task: dict[str, Any], failed: list[int]) -> None:
+def _take_in(taking: Taking, task: dict[str, Any]) -> None:
     """One task. A bug on it is logged and tried again at the next poll.
 
     Raises LabelStudioDown and LabelStudioRefused: they speak of the server, never of the annotation.
@@ -204,7 +203,7 @@ def _take_in(taking: Taking, task: dict[str, Any], failed: list[int]) -> None:
         logger.exception(
             "project %s, task %s could not be taken in", taking.project.project_id, task.get("id")
         )
-        failed.append(task["id"])
+        taking.report.failed.append(task["id"])
 
 
 def _unlink_vanished(project: LabelStudioProject, client: Client) -> int:

@@ -44,13 +44,17 @@ SAVED_AGAIN = (CaseStatus.RETURNED, CaseStatus.IN_REVIEW)
 
 @dataclass
 class PullReport:
-    """What a pull found. `refused` names annotations that could not be taken, with the reason."""
+    """What a pull found. `refused` names annotations that could not be taken, with the reason.
+
+    `failed`: tasks that could not be taken in for no fault of theirs; the next pull tries them again.
+    """
 
     submitted: int = 0
     skipped: int = 0
     withdrawn: int = 0
     vanished: int = 0
     refused: list[dict[str, Any]] = field(default_factory=list)
+    failed: list[int] = field(default_factory=list)
 
     @property
     def changes(self) -> int:
@@ -78,7 +82,7 @@ def take_task(taking: Taking, task: dict[str, Any]) -> None:
     Raises LabelStudioDown and LabelStudioRefused: they speak of the server, never of the task.
     """
     with transaction.atomic():
-        row, trouble = _row_of(taking.project, task)
+        row, trouble = _row_of(taking, task)
         problems = [trouble] if trouble is not None else []
         if row is not None and trouble is None:
             problems = _take(taking, row, task)
@@ -91,12 +95,10 @@ def take_task(taking: Taking, task: dict[str, Any]) -> None:
             forget_refusal(row)
 
 
-def _row_of(
-    project: LabelStudioProject, task: dict[str, Any]
-) -> tuple[LabelStudioTask | None, Problem | None]:
+def _row_of(taking: Taking, task: dict[str, Any]) -> tuple[LabelStudioTask | None, Problem | None]:
     """Our row for a task, locked, and why its annotations must not be taken. None for tasks that are not ours."""
     rows = LabelStudioTask.objects.select_for_update(of=("self",))
-    rows = rows.select_related("case__video__media", "assignment__person").filter(project=project)
+    rows = rows.select_related("case__video__media", "assignment__person").filter(project=taking.project)
     holder = rows.filter(task_id=task["id"]).first()
     if holder is not None and not is_of(holder, task):
         said = f"task {task['id']} was case {holder.case_id}'s, and now says it is something else"
@@ -105,6 +107,8 @@ def _row_of(
     if row is None:
         return None, None
     if row.task_id is None:  # the push that made it was interrupted before it could write this down
+        if not task["annotations"] or not taking.witnesses.is_there(task["id"]):
+            return None, None  # nothing to take: the next push finds it. Or it has gone since it was listed.
         row.task_id = task["id"]
         row.save(update_fields=["task_id"])
     if row.task_id == task["id"]:

@@ -92,12 +92,12 @@ class OwnToken:
         self._url, self._email, self._password, self._given = url.rstrip("/"), email, password, given
 
     def header(self) -> str:
-        if self._given is not None:
-            return self._given.header()
-        return self._own("")
+        given = self._given  # another thread may find it refused meanwhile
+        return given.header() if given is not None else self._own("")
 
     def renew(self, refused: str) -> bool:
-        if self._given is not None and self._given.renew(refused):
+        given = self._given
+        if given is not None and given.renew(refused):
             return True
         self._given = None
         return self._own(refused) != refused

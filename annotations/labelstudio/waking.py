@@ -20,6 +20,7 @@ from annotations.labelstudio.client import PAGE, Client, task_filter
 from annotations.labelstudio.models import LabelStudioProject, LabelStudioTask
 from annotations.labelstudio.pull import OVERLAP, Page, pull_project
 from annotations.labelstudio.refusals import FINDING, STANDING
+from annotations.labelstudio.taking import PullReport
 from annotations.reviews.models import Assignment
 from crashdesk.api.errors import Problem
 
@@ -54,12 +55,14 @@ def take_again(client: Client) -> int:
     for again in due.values():
         some = again[:AT_ONCE]
         try:
-            changes += _pull_again(some[0][1].project, [row for _, row in some], client)
+            report = _pull_again(some[0][1].project, [row for _, row in some], client)
         except Problem as problem:
             logger.warning("%s: refused answers not looked at again: %s", some[0][1].project, problem.message)
             continue
+        changes += report.changes
         for finding, row in some:
-            _remember(finding, now[row.case_id])
+            if row.task_id not in report.failed:
+                _remember(finding, now[row.case_id])
     return changes
 
 
@@ -78,13 +81,13 @@ def _standings(cases: Collection[int]) -> dict[int, str]:
     return {case: hashlib.sha256(json.dumps(what).encode()).hexdigest()[:16] for case, what in stands.items()}
 
 
-def _pull_again(project: LabelStudioProject, rows: Collection[LabelStudioTask], client: Client) -> int:
+def _pull_again(project: LabelStudioProject, rows: Collection[LabelStudioTask], client: Client) -> PullReport:
     """The tasks as they are there, taken in as if they had changed. How far the project was polled stays."""
     assert project.polled_until is not None
     wanted = task_filter("id", "in_list", "Number", sorted(row.task_id for row in rows if row.task_id))
     tasks = client.task_page(project.linked_id, [wanted], fields="all").data["tasks"]
     page = Page(tasks, project.polled_until + OVERLAP)
-    return pull_project(project, client=client, changed=lambda: page).changes
+    return pull_project(project, client=client, changed=lambda: page)
 
 
 @transaction.atomic

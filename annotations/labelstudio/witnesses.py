@@ -17,7 +17,7 @@ NEIGHBOURS = 5
 
 
 class Witnesses:
-    """Asks Label Studio only when an annotation is gone and its task does not tell why."""
+    """Asks Label Studio only when what was listed does not tell."""
 
     def __init__(self, project: LabelStudioProject, client: Client) -> None:
         self._project, self._client = project, client
@@ -35,6 +35,10 @@ class Witnesses:
         neighbours = [*later, *earlier]
         tasks = self._tasks(sorted({one.task.task_id for one in neighbours if one.task.task_id is not None}))
         return any(_is_from_before(one, tasks.get(one.task.task_id or 0)) for one in neighbours)
+
+    def is_there(self, task_id: int) -> bool:
+        """Whether a task that was listed is still there."""
+        return self._client.exists(f"/api/tasks/{task_id}/")
 
     def _tasks(self, ids: list[int]) -> dict[int, dict[str, Any]]:
         if not ids:

@@ -12,12 +12,14 @@ from crashdesk.embedded.ports import free_port
 
 
 class Handler(BaseHTTPRequestHandler):
-    """Answers /status/NNN/kind."""
+    """Answers /status/NNN/kind; `broken-json` says that more comes than does."""
 
     def do_GET(self) -> None:
         status, kind = self.path.split("/")[2:4]
         self.send_response(int(status))
         self.send_header("Content-Type", f"{kind}; charset=utf-8".replace("-", "/"))
+        if "broken" in kind:
+            self.send_header("Transfer-Encoding", "chunked")
         self.end_headers()
         self.wfile.write(b'{"detail": "so it is"}' if "json" in kind else b"<html>" + b"x" * 5000)
 
@@ -66,6 +68,11 @@ def test_an_answer_comes_with_the_servers_clock(client: Client) -> None:
     assert abs((datetime.now(UTC) - reply.at).total_seconds()) < 5
     assert reply.asked_at < reply.at
     assert reply.asked_at <= asked
+
+
+def test_an_answer_that_breaks_off_is_as_good_as_none(client: Client) -> None:
+    with pytest.raises(LabelStudioDown, match="broke off"):
+        client.get("/status/200/broken-json")
 
 
 def test_exists(client: Client) -> None:

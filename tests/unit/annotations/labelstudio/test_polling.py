@@ -7,8 +7,10 @@ import pytest
 
 from annotations.cases.models import Case, CaseStatus, Guideline
 from annotations.corpora.models import Corpus
+from annotations.labelstudio import polling
 from annotations.labelstudio.models import LabelStudioProject, LabelStudioTask
 from annotations.labelstudio.polling import ABREAST, poll_projects
+from annotations.labelstudio.pull import Page, changed_tasks
 from annotations.labelstudio.push import push_corpus
 from tests.factories import make_case, make_video
 from tests.unit.annotations.labelstudio.fake import FakeLabelStudio
@@ -79,6 +81,26 @@ def test_a_project_that_fails_holds_up_no_other(studio: FakeLabelStudio, cases: 
     assert edited.check_due
     studio.later(60)
     assert polled(studio) == 0  # what was held back is still held back, and nothing came twice
+
+
+def test_a_bug_in_one_project_holds_up_no_other(
+    studio: FakeLabelStudio, cases: list[Case], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken = project_of(cases[0])
+
+    def changed(project: LabelStudioProject, client: FakeLabelStudio) -> Page:
+        if project == broken:
+            raise ZeroDivisionError
+        return changed_tasks(project, client)
+
+    monkeypatch.setattr(polling, "changed_tasks", changed)
+    for case in cases:
+        answer(studio, case)
+    assert polled(studio) == PARTS - 1
+    broken.refresh_from_db()
+    assert broken.check_due
+    monkeypatch.undo()
+    assert polled(studio) == 1
 
 
 def test_a_project_that_its_list_leaves_out_is_asked_for(

@@ -11,8 +11,8 @@ from annotations.corpora.models import VideoFinding
 from annotations.labelstudio import taking
 from annotations.labelstudio.client import LabelStudioRefused
 from annotations.labelstudio.models import LabelStudioAnnotation, LabelStudioProject, LabelStudioTask
-from annotations.labelstudio.pull import PullReport, pull_project
-from annotations.labelstudio.push import push_cases
+from annotations.labelstudio.pull import PullReport, changed_tasks, pull_project
+from annotations.labelstudio.push import push_cases, unlink
 from annotations.labelstudio.tasks import poll
 from annotations.reviews.decisions import approve, return_case
 from annotations.reviews.models import Review, ReviewOutcome
@@ -247,6 +247,18 @@ def test_people_are_matched_by_address(project: LabelStudioProject, studio: Fake
     stranger = User.objects.get(username="ann@elsewhere.example")
     assert (stranger.role, stranger.has_usable_password()) == (Role.ANNOTATOR, False)
     assert studio.calls.count("GET /api/users") == 2  # once, and once more for the one nobody knows
+
+
+def test_a_task_that_went_after_it_was_listed_is_not_adopted(
+    project: LabelStudioProject, studio: FakeLabelStudio, case: Case
+) -> None:
+    studio.annotate(case.pk, drawn(studio, case))
+    page = changed_tasks(project, studio)
+    assert page.tasks
+    studio.all_tasks.clear()
+    unlink(LabelStudioTask.objects.get())
+    assert pull_project(project, client=studio, changed=lambda: page).submitted == 0
+    assert LabelStudioTask.objects.get().task_id is None
 
 
 def test_a_task_of_an_interrupted_push_is_adopted(

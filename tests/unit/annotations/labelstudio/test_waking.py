@@ -3,13 +3,13 @@
 from typing import Any
 
 import pytest
-from django.db import connection
+from django.db import OperationalError, connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from annotations.cases.models import Case, CaseStatus
 from annotations.corpora.models import VideoFinding
-from annotations.labelstudio import taking, waking
+from annotations.labelstudio import pull, taking, waking
 from annotations.labelstudio.external_ids import opaque_key
 from annotations.labelstudio.models import LabelStudioProject
 from annotations.labelstudio.push import push_cases
@@ -68,6 +68,31 @@ def test_assigning_the_case_to_whoever_answered_it_lets_that_count(
     assert reviewers(case) == [ben]
     assert not VideoFinding.objects.exists()
     assert polled(studio, 2) == 0
+
+
+def test_a_second_look_that_fails_is_taken_again(
+    project: LabelStudioProject,
+    studio: FakeLabelStudio,
+    case: Case,
+    ann: User,
+    ben: User,
+    lead: User,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    held = give(ann, case, lead)
+    studio.annotate(case.pk, drawn(studio, case), by=BEN)
+    assert polled(studio, 3) == 0
+    release(assignment=held, by=lead)
+    give(ben, case, lead)
+
+    def deadlock(*_: Any) -> None:
+        raise OperationalError("deadlock detected")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(pull, "take_task", deadlock)
+        assert polled(studio) == 0
+    assert polled(studio) == 1
+    assert reviewers(case) == [ben]
 
 
 def test_releasing_whoever_stood_in_the_way_is_enough(
