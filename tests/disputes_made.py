@@ -58,10 +58,10 @@ def answer(
     assignment: Assignment | None = None,
     origin: str = "",
 ) -> Review:
-    """One person's pass; the same person again edits it."""
+    """One person's pass; the same person again edits it. As from a task: one of the control arm shows no draft."""
     return record_submission(
-        case=case, reviewer=person, origin=origin or f"test:{case.pk}:{person.pk}", answers=said, drafts=drafts(case),
-        lead_seconds=20.0, revision=revision, assignment=assignment,
+        case=case, reviewer=person, origin=origin or f"test:{case.pk}:{person.pk}", answers=said,
+        drafts={} if draw_of(case).blind else drafts(case), lead_seconds=20.0, revision=revision, assignment=assignment,
     )  # fmt: skip
 
 

@@ -90,7 +90,8 @@ def gather(
         .select_related("video__media", "corpus")
         .defer("video__metadata", "video__media__storyboard")
     }
-    draws = draws_of(cases.values())
+    shown = {row.case_id for row in rows.values() if row.shown_answers and row.task_id is not None}
+    draws = draws_of(cases.values(), shown=shown)
     answers = _answers(ids)
     tops = _tops(cases[case] for case, assignment in asked if assignment is not None)
     items, without_media = [], []

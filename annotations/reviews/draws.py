@@ -2,17 +2,24 @@
 
 A draw is no call of a random generator: it is the case's number and the plan's seed, hashed. Whoever has the seed can
 check every draw, it does not matter in which order cases are drawn, and two draws of one case are independent.
+
+A case that is drawn only after people may have seen its drafts (its task is older than its draw) is never in the
+control arm.
 """
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
+from typing import Final
 
 from django.db import transaction
 
-from annotations.cases.models import Case
+from annotations.cases.models import Case, CaseStatus
 from annotations.reviews.models import CaseDraw, ReviewPlan
 from annotations.reviews.plans import current_plan
+
+UNSEEN: Final = (CaseStatus.NEW, CaseStatus.READY, CaseStatus.PREDICTING, CaseStatus.PREDICTED)
+"""Where a case is before it is brought in review."""
 
 
 def chance(seed: int, what: str, number: int) -> float:
@@ -27,8 +34,8 @@ def draw_of(case: Case) -> CaseDraw:
 
 
 @transaction.atomic
-def draws_of(cases: Iterable[Case]) -> dict[int, CaseDraw]:
-    """draw_of of many cases, by case id, in a handful of queries."""
+def draws_of(cases: Iterable[Case], *, shown: Container[int] = ()) -> dict[int, CaseDraw]:
+    """draw_of of many cases, by case id, in a handful of queries. `shown`: ids of cases whose task shows drafts."""
     wanted = {case.pk: case for case in cases}
     held = _held(wanted)
     missing: dict[int, list[Case]] = defaultdict(list)
@@ -38,7 +45,7 @@ def draws_of(cases: Iterable[Case]) -> dict[int, CaseDraw]:
     if not missing:
         return held
     made = [
-        _draw(case, plan)
+        _draw(case, plan, seen=case.status not in UNSEEN or case.pk in shown)
         for corpus, some in missing.items()
         for plan in [current_plan(corpus)]
         for case in some
@@ -51,11 +58,11 @@ def _held(ids: Iterable[int]) -> dict[int, CaseDraw]:
     return {draw.case_id: draw for draw in CaseDraw.objects.filter(case__in=list(ids)).select_related("plan")}
 
 
-def _draw(case: Case, plan: ReviewPlan) -> CaseDraw:
+def _draw(case: Case, plan: ReviewPlan, *, seen: bool) -> CaseDraw:
     return CaseDraw(
         case=case,
         plan=plan,
-        blind=chance(plan.blind_seed, "blind", case.pk) < plan.blind_share,
+        blind=not seen and chance(plan.blind_seed, "blind", case.pk) < plan.blind_share,
         double=chance(plan.double_seed, "double", case.pk) < plan.double_share,
         second=chance(plan.second_seed, "second", case.pk) < plan.second_share,
     )

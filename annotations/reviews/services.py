@@ -17,7 +17,6 @@ from annotations.reviews.models import (
     AnswerChange,
     Assignment,
     AssignmentState,
-    CaseDraw,
     Purpose,
     Review,
     ReviewOutcome,
@@ -51,10 +50,10 @@ def record_submission(
     Where the case goes is said by annotations.reviews.settling; a gold pass moves nothing.
 
     A person's answer is written only where what was said differs from the draft; elsewhere the draft itself is
-    the review's answer. In the control arm nobody was shown a draft: what they say is theirs, also where it is what the
-    draft says, which they must not learn. `origin` names the pass (one Review each), `origin@revision` its content:
-    calling again with both the same adds nothing. A newer revision adds answers and leaves the earlier ones in the
-    history.
+    the review's answer. `drafts` are those that the person was shown: none in the control arm, so that all they say is
+    theirs, also where a hidden draft says the same, which they must not learn. `origin` names the pass (one Review
+    each), `origin@revision` its content: calling again with both the same adds nothing. A newer revision adds answers
+    and leaves the earlier ones in the history.
     `problems` ({code, kind, message}) are parts that could not be read; they block approval.
     `changes`: by kind, what became of the drafts that were shown (annotations.reviews.changes).
     A case that is approved, excluded or being predicted keeps its status, with an audit row that says so.
@@ -71,16 +70,11 @@ def record_submission(
             "submitted_at": when,
         },
     )
-    blind = CaseDraw.objects.filter(case=case, blind=True).exists()
-    held = (
-        {}
-        if created
-        else {answer.kind: answer for answer in review.answers.all() if not blind or answer.author_id}
-    )
+    held = {} if created else {answer.kind: answer for answer in review.answers.all()}
     chosen = [
         _answer_for(
             case=case, kind=kind, said=said, by=reviewer, origin=f"{origin}@{revision}",
-            draft=None if blind else drafts.get(kind), held=held.get(kind),
+            draft=drafts.get(kind), held=held.get(kind),
         )
         for kind, said in answers.items()
     ]  # fmt: skip

@@ -27,7 +27,7 @@ from annotations.labelstudio.push import (
 )
 from annotations.labelstudio.refreshing import remove_doubles
 from annotations.reviews.models import Assignment, AssignmentState, CaseDraw, Purpose, Way
-from annotations.reviews.plans import current_plan
+from annotations.reviews.plans import current_plan, set_plan
 from crashdesk.accounts.models import Role, User
 from crashdesk.api.errors import Problem
 from crashdesk.audit.models import AuditEvent
@@ -282,6 +282,21 @@ def test_every_pushed_case_has_been_drawn(project: LabelStudioProject, studio: F
     case = predicted(project)
     pushed(project, studio)
     assert CaseDraw.objects.get().case == case
+
+
+def test_a_case_whose_task_shows_drafts_is_not_drawn_blind(
+    project: LabelStudioProject, studio: FakeLabelStudio
+) -> None:
+    case = predicted(project)
+    pushed(project, studio)
+    CaseDraw.objects.all().delete()  # as of a task from before there were draws
+    set_plan(corpus=project.corpus, by=make_user(Role.LEAD), blind_share=1.0)
+    move(case, CaseStatus.PREDICTED, by=None)
+    pushed(project, studio)
+    assert not CaseDraw.objects.get().blind
+    other = predicted(project)
+    pushed(project, studio)
+    assert CaseDraw.objects.get(case=other).blind
 
 
 # --- drafts ---------------------------------------------------------------------------------------------------

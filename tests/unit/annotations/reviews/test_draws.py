@@ -4,6 +4,7 @@ import hashlib
 
 import pytest
 
+from annotations.cases.models import CaseStatus
 from annotations.reviews.draws import chance, draw_of, draws_of
 from annotations.reviews.models import CaseDraw
 from annotations.reviews.plans import current_plan, set_plan
@@ -33,6 +34,18 @@ def test_a_draw_is_made_once_under_the_plan_of_that_moment(lead: User) -> None:
     set_plan(corpus=case.corpus, by=lead, blind_share=0.0, double_share=1.0)
     assert draw_of(case) == draw
     assert draw_of(case).blind
+
+
+def test_drafts_that_people_may_have_seen_keep_a_case_out_of_the_control_arm(lead: User) -> None:
+    before, late, shown = make_case(CaseStatus.PREDICTED), make_case(CaseStatus.IN_REVIEW), make_case()
+    for case in (before, late, shown):
+        set_plan(corpus=case.corpus, by=lead, blind_share=1.0, double_share=1.0)
+    draws = draws_of([before, late, shown], shown={shown.pk})
+    assert {pk: (draw.blind, draw.double) for pk, draw in draws.items()} == {
+        before.pk: (True, True),
+        late.pk: (False, True),
+        shown.pk: (False, True),
+    }
 
 
 def test_without_a_plan_nothing_is_drawn(db: None) -> None:
