@@ -41,6 +41,11 @@ def spoken_key(case_id: int, assignment_id: int | None) -> str:
     return f"{SPOKEN}{case_id}" if assignment_id is None else f"{SPOKEN}{case_id}-pass-{assignment_id}"
 
 
+def untold_key(key: str, case_id: int, assignment_id: int | None) -> str:
+    """The opaque key in place of one that says what its task is for; any other key as it is, whatever drew it."""
+    return opaque_key(case_id, assignment_id) if key.startswith(SPOKEN) else key
+
+
 def read_spoken(key: str) -> tuple[int, int | None] | None:
     """Case and assignment of a spoken key; None for any other text."""
     found = _SPOKEN.fullmatch(key)

@@ -4,8 +4,10 @@ from fractions import Fraction
 from typing import Any
 
 from django.conf import settings
+from django.contrib.postgres.functions import RandomUUID
 from django.db import models
 from django.db.models import Count, Q, Value
+from django.db.models.functions import Cast
 
 from annotations.cases.models import Case, Guideline
 from annotations.corpora.models import Corpus
@@ -145,6 +147,8 @@ class LabelStudioTask(models.Model):
     )
     external_id = models.CharField(
         max_length=48,
+        default="",
+        db_default=Cast(RandomUUID(), models.CharField(max_length=48)),
         help_text="its key in Label Studio (`data.external_id`), whatever number it gets there; opaque",
     )
     task_id = models.PositiveIntegerField(null=True, help_text="empty while the push is under way")
@@ -174,6 +178,9 @@ class LabelStudioTask(models.Model):
         null=True, help_text="review rank that Label Studio orders it by"
     )
     pushed_at = models.DateTimeField(null=True)
+    refused_at = models.DateTimeField(
+        null=True, help_text="when Label Studio last would not take its data; empty: it has taken it since"
+    )
     distrusted_until = models.DateTimeField(
         null=True,
         help_text="annotations saved up to then are not taken: the task or its form was not as we made it",

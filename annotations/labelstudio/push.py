@@ -22,7 +22,7 @@ from annotations.corpora.media.timemap import ProxyMap
 from annotations.corpora.models import Corpus, Media
 from annotations.labelstudio.client import Client
 from annotations.labelstudio.client import client as default_client
-from annotations.labelstudio.external_ids import opaque_key
+from annotations.labelstudio.external_ids import opaque_key, untold_key
 from annotations.labelstudio.forms import ensure_form
 from annotations.labelstudio.items import Item, data_digest, gather, proxy_frames
 from annotations.labelstudio.models import LabelStudioForm, LabelStudioProject, LabelStudioTask
@@ -305,6 +305,8 @@ class _Push:
         """Claimed rows without a task there: their drafts are noted anew, then they are sent."""
         for start in range(0, len(rows), BATCH):
             some = dict(list(rows.items())[start : start + BATCH])
+            for row in some.values():
+                row.external_id = untold_key(row.external_id, *row.key)
             items = self._items(list(some), some)
             note(items, some, self.form)
             for parcel in self._wrapped((item, some[item.key]) for item in items):
@@ -325,7 +327,7 @@ def note(items: Sequence[Item], rows: dict[Key, LabelStudioTask], form: LabelStu
         row.fps_num, row.fps_den = item.fps.numerator, item.fps.denominator
         row.shown_answers, row.versions, row.form = item.shown.answers, item.shown.versions, form
         row.shown_rank, row.data_digest = item.case.review_rank, data_digest(item.data)
-        row.media_until = item.media_until
+        row.media_until, row.external_id = item.media_until, item.external_id
     LabelStudioTask.objects.bulk_update(
         [rows[item.key] for item in items],
         [
@@ -337,6 +339,7 @@ def note(items: Sequence[Item], rows: dict[Key, LabelStudioTask], form: LabelStu
             "shown_rank",
             "data_digest",
             "media_until",
+            "external_id",
         ],
         batch_size=500,
     )

@@ -22,7 +22,15 @@ from annotations.labelstudio.pull import ID_BATCH, News, give_up_project, give_u
 from annotations.labelstudio.refusals import FINDING
 from annotations.labelstudio.repairs import Repairs
 from annotations.labelstudio.taking import Taking, take_task, time_of
-from annotations.labelstudio.there import FormState, data_trouble, form_state, is_of, our_form, row_said
+from annotations.labelstudio.there import (
+    FormState,
+    data_trouble,
+    form_state,
+    heal_key,
+    is_of,
+    our_form,
+    row_said,
+)
 from annotations.labelstudio.witnesses import Witnesses
 from crashdesk.accounts.models import User
 from crashdesk.audit.services import record
@@ -149,6 +157,7 @@ class _Comparison:
         elif not is_of(row, task):
             self._reused(row, task)
             return
+        heal_key(row, task)
         trouble = data_trouble(row, task["data"])
         if trouble:
             self._data_changed(row, task, trouble)

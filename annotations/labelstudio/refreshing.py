@@ -20,6 +20,7 @@ from annotations.labelstudio.models import (
 from annotations.labelstudio.predictions import controls_of, same_content
 from annotations.labelstudio.rows import find_there, unlink
 from annotations.labelstudio.sending import Parcel
+from annotations.labelstudio.there import heal_key
 from annotations.reviews.models import AssignmentState
 from crashdesk.audit.services import record
 from crashdesk.bulk import quoted
@@ -47,6 +48,7 @@ def refresh(parcel: Parcel, form: LabelStudioForm, client: Client) -> list[tuple
             unlink(row)
             continue
         found.append((item, row))
+        heal_key(row, task)
         send_data(item, row, client)
         if row.pk in annotated or task.get("annotations") or item.blind or not item.shown.predictions:
             continue
@@ -85,8 +87,13 @@ def send_data(item: Item, row: LabelStudioTask, client: Client) -> bool:
         return False
     client.patch(f"/api/tasks/{row.task_id}/", {"data": item.data})
     row.shown_rank, row.data_digest = noted["shown_rank"], noted["data_digest"]
-    row.media_until = item.media_until
-    row.save(update_fields=["shown_rank", "data_digest", "media_until"])
+    row.media_until, row.refused_at = item.media_until, None
+    said = {"shown_rank": row.shown_rank, "media_until": row.media_until, "refused_at": None}
+    rows = LabelStudioTask.objects.filter(pk=row.pk)
+    if not rows.filter(external_id=item.external_id).update(data_digest=row.data_digest, **said):
+        rows.update(
+            data_digest="", **said
+        )  # its key was changed meanwhile: what was sent is to be sent again
     return True
 
 

@@ -9,11 +9,12 @@ Killed and repeated, or run by two at once, it sends nothing twice: each task is
 import logging
 from typing import Final
 
-from django.db.models import Q
+from django.db.models import F, Q
+from django.utils import timezone
 
 from annotations.corpora.models import MediaState
 from annotations.labelstudio.client import Client, LabelStudioDown, LabelStudioRefused
-from annotations.labelstudio.external_ids import SPOKEN, opaque_key
+from annotations.labelstudio.external_ids import SPOKEN, untold_key
 from annotations.labelstudio.forms import ensure_form
 from annotations.labelstudio.items import data_digest, gather
 from annotations.labelstudio.locks import only_one
@@ -26,6 +27,8 @@ logger = logging.getLogger(__name__)
 
 AT_ONCE: Final = 100
 """Tasks of one project in one run: a few seconds of Label Studio's time."""
+_REFUSED_LAST: Final = F("refused_at").asc(nulls_first=True)
+"""What Label Studio would not take holds up nothing else; the one refused longest ago is tried first."""
 
 
 def due_rows(project: LabelStudioProject, *, at_most: int = AT_ONCE) -> list[LabelStudioTask]:
@@ -33,17 +36,17 @@ def due_rows(project: LabelStudioProject, *, at_most: int = AT_ONCE) -> list[Lab
     rows = open_rows(project).filter(
         media_until__lt=renew_before(), case__video__media__state=MediaState.READY
     )
-    return list(rows.order_by("media_until", "id")[:at_most])
+    return list(rows.order_by(_REFUSED_LAST, "media_until", "id")[:at_most])
 
 
 def spoken_rows(project: LabelStudioProject, *, at_most: int = AT_ONCE) -> list[LabelStudioTask]:
-    """Tasks whose key says what they are, or that do not have their new one yet: open ones, and all passes."""
+    """Tasks whose key says what they are, or whose data is to be sent again: open ones, and all passes."""
     named = Q(external_id__startswith=SPOKEN) | Q(data_digest="")
     shown = Q(pk__in=open_rows(project)) | Q(assignment__isnull=False)
     rows = project.tasks.filter(
         named, shown, task_id__isnull=False, case__video__media__state=MediaState.READY
     )
-    return list(rows.order_by("id")[:at_most])
+    return list(rows.order_by(_REFUSED_LAST, "id")[:at_most])
 
 
 def renew(*, client: Client, at_most: int = AT_ONCE) -> int:
@@ -73,14 +76,14 @@ def _renew_in(project: LabelStudioProject, client: Client, at_most: int) -> int:
         # asked again: now nobody else changes them
         sent = _send(project, due_rows(project, at_most=at_most), client)
         spoken = spoken_rows(project, at_most=max(0, at_most - sent))
-        _rename(spoken)
+        _rename([row for row in spoken if row.external_id.startswith(SPOKEN)])
         return sent + _send(project, spoken, client)
 
 
 def _rename(rows: list[LabelStudioTask]) -> None:
     """Our side first: a task that still has the key of before is understood, whoever is killed when."""
     for row in rows:
-        row.external_id, row.data_digest = opaque_key(*row.key), ""
+        row.external_id, row.data_digest = untold_key(row.external_id, *row.key), ""
     LabelStudioTask.objects.bulk_update(rows, ["external_id", "data_digest"])
 
 
@@ -90,15 +93,23 @@ def _send(project: LabelStudioProject, due: list[LabelStudioTask], client: Clien
     rows = {row.key: row for row in due}
     form = project.form or ensure_form(corpus=project.corpus, guideline=project.guideline, by=None)
     items, _ = gather(rows, form, rows=rows)
-    sent = 0
+    sent, refusals = 0, []
     for item in items:
         row = rows[item.key]
         try:
             sent += send_data(item, row, client)
         except LabelStudioRefused as refused:
-            if refused.http_status != 404:
+            if refused.http_status == 401:  # it is our token that is refused, not this task
                 raise
-            _gone(row, data_digest(item.data))
+            if refused.http_status == 404:
+                _gone(row, data_digest(item.data))
+                continue
+            LabelStudioTask.objects.filter(pk=row.pk).update(refused_at=timezone.now())
+            refusals.append(f"task {row.task_id}: {refused.message}")
+    if refusals:
+        logger.warning(
+            "project %s: %s tasks not renewed, tried again later: %s", project.project_id, len(refusals), refusals[0]
+        )  # fmt: skip
     return sent
 
 

@@ -29,7 +29,7 @@ from annotations.labelstudio.models import LabelStudioAnnotation, LabelStudioPro
 from annotations.labelstudio.people import People
 from annotations.labelstudio.push import proxy_map
 from annotations.labelstudio.refusals import forget_refusal, name_refusal
-from annotations.labelstudio.there import data_trouble, is_of, row_said
+from annotations.labelstudio.there import data_trouble, heal_key, is_of, row_said
 from annotations.labelstudio.whose import check_person, late_pass
 from annotations.labelstudio.witnesses import Witnesses
 from annotations.reviews.changes import recognise
@@ -112,6 +112,7 @@ def _row_of(taking: Taking, task: dict[str, Any]) -> tuple[LabelStudioTask | Non
         row.task_id = task["id"]
         row.save(update_fields=["task_id"])
     if row.task_id == task["id"]:
+        heal_key(row, task)
         trouble = data_trouble(row, task["data"])
         if not trouble or not task["annotations"]:
             return row, None

@@ -5,9 +5,7 @@ from django.db.models.functions import Cast, Concat
 
 def keep_old_keys(apps, schema_editor):
     """Tasks of before the column are called in Label Studio what they were called then."""
-    rows = (
-        apps.get_model("labelstudio", "LabelStudioTask").objects.filter(external_id__isnull=True).order_by()
-    )
+    rows = apps.get_model("labelstudio", "LabelStudioTask").objects.order_by()
     text = models.CharField()
     case, assignment = Cast("case_id", text), Cast("assignment_id", text)
     spoken = Value("case-", output_field=text), case, Value("-pass-", output_field=text), assignment
@@ -16,7 +14,7 @@ def keep_old_keys(apps, schema_editor):
 
 
 class Migration(migrations.Migration):
-    """Fill."""
+    """Fill. No row can have a key of its own yet: what draws them starts when all migrations are done."""
 
     dependencies = [
         ("labelstudio", "0007_external_ids"),

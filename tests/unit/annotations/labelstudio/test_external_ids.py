@@ -8,14 +8,15 @@ from typing import Any
 
 import pytest
 from django.apps import apps
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError, connection, transaction
 from django.utils.crypto import salted_hmac
 
 from annotations.cases.models import Case, CaseStatus
 from annotations.labelstudio.external_ids import drawn_rank, opaque_key, read_spoken, spoken_key
+from annotations.labelstudio.items import data_digest
 from annotations.labelstudio.models import LabelStudioProject, LabelStudioTask
 from annotations.labelstudio.pull import pull_project
-from annotations.labelstudio.push import PushReport, find_tasks, push_assignment, push_cases
+from annotations.labelstudio.push import PushReport, ensure_task, find_tasks, push_assignment, push_cases
 from annotations.labelstudio.reconcile import reconcile
 from annotations.labelstudio.refreshing import remove_doubles
 from annotations.labelstudio.there import is_of, key_of, row_said
@@ -137,21 +138,7 @@ def test_rows_of_before_keep_the_key_that_their_tasks_have(
 ) -> None:
     own, passed = _own(case), gold(case, studio)
 
-    class Before:
-        """The table as it was: nobody has a key."""
-
-        class objects:
-            @staticmethod
-            def filter(**_: object) -> Any:
-                return LabelStudioTask.objects.all()
-
-    class Apps:
-        @staticmethod
-        def get_model(app: str, name: str) -> Any:
-            assert apps.get_model(app, name) is LabelStudioTask
-            return Before
-
-    fill.keep_old_keys(Apps, None)
+    fill.keep_old_keys(apps, None)
     own.refresh_from_db()
     passed.refresh_from_db()
     assert own.external_id == f"case-{case.pk}"
@@ -192,6 +179,46 @@ def test_other_tasks_are_nobodys(db: None, data: object) -> None:
     task = {"id": 1, "data": data}
     assert key_of(task) is None
     assert row_said(LabelStudioTask.objects.all(), task) is None
+
+
+def test_what_is_sent_again_gets_a_key_that_tells_nothing(
+    project: LabelStudioProject, studio: FakeLabelStudio, case: Case
+) -> None:
+    row = gold(case, studio)
+    del studio.all_tasks[row.task_id or 0]  # a push of before was killed before it had sent it
+    LabelStudioTask.objects.filter(pk=row.pk).update(
+        external_id=spoken_key(*row.key), task_id=None, sent_at=None
+    )
+    assert push(project, studio).passes == 1
+    row.refresh_from_db()
+    assert row.external_id == opaque_key(*row.key)
+    task = studio.all_tasks[row.task_id or 0]
+    assert task["data"]["external_id"] == row.external_id
+    assert row.data_digest == data_digest(task["data"])
+
+
+def test_a_row_of_a_worker_of_before_is_understood_and_healed(
+    project: LabelStudioProject, studio: FakeLabelStudio, case: Case
+) -> None:
+    old = _own(case)
+    named_as_before(old, studio)
+    names = [
+        one.column for one in LabelStudioTask._meta.concrete_fields if one.name not in ("id", "external_id")
+    ]
+    with connection.cursor() as cursor:  # as a release that knows no keys writes it
+        cursor.execute(
+            f"WITH old AS (DELETE FROM labelstudio_labelstudiotask RETURNING {', '.join(names)}) "
+            f"INSERT INTO labelstudio_labelstudiotask ({', '.join(names)}) SELECT * FROM old"
+        )
+    row = _own(case)
+    assert re.fullmatch("[0-9a-f-]{36}", row.external_id)
+    assert row.pk != old.pk
+    studio.annotate(case.pk, studio.task_of(case.pk)["predictions"][0]["result"])
+    assert pull_project(project, client=studio).submitted == 1
+    row.refresh_from_db()
+    assert (found(project, studio), row.data_digest) == ([], "")
+    ensure_task(case, by=None, client=studio)
+    assert studio.task_of(case.pk)["data"]["external_id"] == row.external_id
 
 
 # --- one side restored from a backup ------------------------------------------------------------------------------

@@ -15,9 +15,11 @@ from annotations.labelstudio.external_ids import opaque_key, spoken_key
 from annotations.labelstudio.items import data_digest
 from annotations.labelstudio.media_links import renew_before
 from annotations.labelstudio.models import LabelStudioProject, LabelStudioTask
-from annotations.labelstudio.push import find_tasks, push_assignment, push_cases
+from annotations.labelstudio.pull import pull_project
+from annotations.labelstudio.push import ensure_task, find_tasks, push_assignment, push_cases
 from annotations.labelstudio.reconcile import reconcile
 from annotations.labelstudio.tasks import renew_tasks
+from annotations.labelstudio.there import is_of
 from annotations.reviews.models import Assignment, AssignmentState, Purpose, Way
 from crashdesk import locks
 from tests.factories import make_case, make_user, make_video
@@ -157,11 +159,27 @@ def test_while_label_studio_is_down_nothing_is_said_and_nothing_lost(
     assert renew_tasks() == 3
 
 
-def test_a_refusal_is_told_and_stops_no_other_project(
+def refuse(
+    studio: FakeLabelStudio, row: LabelStudioTask, status: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever is sent for this row's task, from now on until the patch is undone."""
+    answer = studio._answer
+
+    def refusing(method: str, path: str, params: dict[str, Any], body: Any) -> Any:
+        if (method, path) == ("PATCH", f"/api/tasks/{row.task_id}/"):
+            raise LabelStudioRefused("labelstudio_refused", f"{status}: no", http_status=status, detail="no")
+        return answer(method, path, params, body)
+
+    monkeypatch.setattr(studio, "_answer", refusing)
+
+
+@pytest.mark.parametrize("status", [400, 403, 500])
+def test_a_refusal_is_told_and_stops_no_other_task_or_project(
     studio: FakeLabelStudio,
     cases: list[Case],
     caplog: pytest.LogCaptureFixture,
     monkeypatch: pytest.MonkeyPatch,
+    status: int,
 ) -> None:
     other = make_case(CaseStatus.PREDICTED)
     elsewhere = LabelStudioProject.objects.create(
@@ -169,17 +187,39 @@ def test_a_refusal_is_told_and_stops_no_other_project(
     )
     push_cases(elsewhere, client=studio, by=None)
     ends(LabelStudioTask.objects.all(), days=1)
-    refused = LabelStudioTask.objects.get(case=cases[0]).task_id
-    answer = studio._answer
+    refuse(studio, LabelStudioTask.objects.get(case=cases[0]), status, monkeypatch)
+    assert renewing.renew(client=studio) == 3
+    assert caplog.text.count(f"{status}: no") == 1
 
-    def refusing(method: str, path: str, params: dict[str, Any], body: Any) -> Any:
-        if (method, path) == ("PATCH", f"/api/tasks/{refused}/"):
-            raise LabelStudioRefused("labelstudio_refused", "500: no", http_status=500, detail="no")
-        return answer(method, path, params, body)
 
-    monkeypatch.setattr(studio, "_answer", refusing)
-    assert renewing.renew(client=studio) == 1
-    assert "500: no" in caplog.text
+def test_what_is_refused_comes_last_until_it_is_taken(
+    studio: FakeLabelStudio, cases: list[Case], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ends(LabelStudioTask.objects.all(), days=2)
+    row = LabelStudioTask.objects.get(case=cases[1])
+    ends(LabelStudioTask.objects.filter(pk=row.pk), days=1)
+    with monkeypatch.context() as patch:
+        refuse(studio, row, 400, patch)
+        assert [renewing.renew(client=studio, at_most=1) for _ in range(4)] == [0, 1, 1, 0]
+    row.refresh_from_db()
+    assert row.refused_at is not None
+    assert renewing.renew(client=studio, at_most=1) == 1
+    row.refresh_from_db()
+    assert row.refused_at is None
+
+
+def test_where_crashdesk_is_refused_no_task_is_blamed(
+    studio: FakeLabelStudio,
+    cases: list[Case],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    ends(LabelStudioTask.objects.all(), days=1)
+    refuse(studio, LabelStudioTask.objects.get(case=cases[0]), 401, monkeypatch)
+    studio.calls.clear()
+    assert renewing.renew(client=studio) == 0
+    assert (patches(studio), "401: no" in caplog.text) == (1, True)
+    assert not LabelStudioTask.objects.filter(refused_at__isnull=False).exists()
 
 
 def test_a_task_that_is_gone_is_left_to_the_comparison(
@@ -277,3 +317,64 @@ def test_addresses_come_before_keys(studio: FakeLabelStudio, cases: list[Case]) 
     assert renewing.renew(client=studio, at_most=2) == 2
     assert renewing.renew(client=studio, at_most=2) == 1
     assert not any(key.startswith("case-") for key in keys(studio))
+
+
+def test_opened_while_keys_change_a_task_still_gets_its_new_one(
+    studio: FakeLabelStudio, cases: list[Case]
+) -> None:
+    row = LabelStudioTask.objects.get(case=cases[0])
+    named_as_before([row], studio)
+    ends(LabelStudioTask.objects.filter(pk=row.pk), days=1)
+    studio.before(f"/api/tasks/{row.task_id}/", renew_tasks)  # between what is read and what is sent
+    ensure_task(cases[0], by=None, client=studio)
+    assert studio.task_of(cases[0].pk)["data"]["external_id"] == spoken_key(*row.key)
+    assert renew_tasks() == 1
+    assert studio.task_of(cases[0].pk)["data"]["external_id"] == opaque_key(*row.key)
+    assert renew_tasks() == 0
+
+
+@pytest.mark.parametrize("seen_by", ["comparison", "poll", "push"])
+def test_a_restored_label_studio_is_given_the_keys_again(
+    studio: FakeLabelStudio, project: LabelStudioProject, cases: list[Case], passes: list[LabelStudioTask],
+    seen_by: str,
+) -> None:  # fmt: skip
+    own = dict(LabelStudioTask.objects.values_list("task_id", "external_id"))
+    for row in LabelStudioTask.objects.all():
+        studio.all_tasks[row.task_id or 0]["data"]["external_id"] = spoken_key(*row.key)
+    studio.later(30)
+    if seen_by == "comparison":
+        assert reconcile(project, client=studio, by=None, repair=False).found == []
+    elif seen_by == "poll":
+        for task in studio.all_tasks.values():  # somebody skips it
+            now = studio.later()
+            said = {
+                "result": [],
+                "completed_by": 1,
+                "was_cancelled": True,
+                "created_at": now,
+                "updated_at": now,
+            }
+            task["annotations"].append({"id": 900 + task["id"], **said})
+            task["updated_at"] = now
+        pull_project(project, client=studio)
+    else:
+        Case.objects.update(status=CaseStatus.PREDICTED)
+        push_cases(project, client=studio, by=None)
+    renew_tasks()
+    there = {pk: task["data"]["external_id"] for pk, task in studio.all_tasks.items()}
+    pushed = {*own} - {row.task_id for row in passes}  # a push looks only at the tasks of cases that wait
+    assert {pk for pk in there if there[pk] == own[pk]} == (pushed if seen_by == "push" else {*own})
+    studio.calls.clear()
+    assert renew_tasks() == 0
+    assert patches(studio) == 0
+
+
+def test_with_another_secret_tasks_keep_the_keys_they_have(
+    studio: FakeLabelStudio, project: LabelStudioProject, cases: list[Case], settings: Any
+) -> None:
+    before = keys(studio)
+    settings.SECRET_KEY = "another"
+    LabelStudioTask.objects.update(data_digest="")
+    assert renew_tasks() == 3
+    assert keys(studio) == before == set(LabelStudioTask.objects.values_list("external_id", flat=True))
+    assert all(is_of(row, studio.all_tasks[row.task_id or 0]) for row in LabelStudioTask.objects.all())
