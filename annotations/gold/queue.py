@@ -124,9 +124,11 @@ def share_out_to_skilled(
 
 
 def free_people(corpus: Corpus, people: Collection[User] | None = None) -> list[User]:
-    """Those of the people, or of everybody who works there, who are not paused there."""
+    """Those of the people who are not paused there. None: of everybody who works there."""
     paused = paused_people(corpus)
-    return [person for person in (people or workers_of(corpus)) if person.pk not in paused]
+    return [
+        person for person in (workers_of(corpus) if people is None else people) if person.pk not in paused
+    ]
 
 
 def skill_values(way: Way, people: Collection[User], corpus: Corpus) -> dict[int, float]:

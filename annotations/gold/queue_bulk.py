@@ -66,7 +66,7 @@ def ask_to_assign(
     require(by, NEEDS, corpus)
     if cases is not None:
         _all_of(corpus, cases)
-    if way != Way.MANUAL and not free_people(corpus, people):
+    if way != Way.MANUAL and not free_people(corpus, people or None):
         raise Problem(
             "no_people", f"Nobody can be given cases of {corpus.name}.", fields={"people": ["nobody"]}
         )
@@ -92,7 +92,7 @@ def run(running: Running) -> dict[str, Any]:
     """args: as ask_to_assign writes them.
 
     The result: `asked`, `given`, `left` (case and code, the first 500), `codes` (how many of each). It names nobody.
-    Problem not_allowed: whoever asked for it may not assign there any more.
+    Problem not_allowed: whoever asked for it, or went on with it last, may not assign there any more.
     """
     job = running.job
     corpus = Corpus.objects.get(pk=job.args["corpus"])
@@ -102,6 +102,7 @@ def run(running: Running) -> dict[str, Any]:
     give = _giver(corpus, job)
     outcome.tell()
     for start in range(0, len(ids), STEP):
+        running.check(fresh=True)  # a step is not to be undone
         step = ids[start : start + STEP]
         if outcome.full:
             outcome.add(step, dict.fromkeys(step, NO_ROOM))
@@ -154,7 +155,7 @@ def _wanted(corpus: Corpus, args: dict[str, Any], given: Collection[int]) -> lis
 
 def _giver(corpus: Corpus, job: Job) -> Give:
     """How some cases are given. People and their skills are looked at once: they change little meanwhile."""
-    args, by, way = job.args, job.created_by, Way(job.args["way"])
+    args, by, way = job.args, job.asked_by, Way(job.args["way"])
     named = list(User.objects.filter(pk__in=args["people"]))
     if way == Way.MANUAL:
         if by is None or len(named) != 1:
@@ -163,7 +164,7 @@ def _giver(corpus: Corpus, job: Job) -> Give:
             _by_hand, person=named[0], by=by, purpose=Purpose(args["purpose"]), minutes=args["minutes"],
             job_id=job.pk,
         )  # fmt: skip
-    free = free_people(corpus, named)
+    free = free_people(corpus, named or None)
     return partial(
         _shared_out, corpus=corpus, way=way, by=by, people=free, skills=skill_values(way, free, corpus),
         most=args["most"], minutes=args["minutes"], job_id=job.pk,

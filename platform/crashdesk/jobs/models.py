@@ -4,6 +4,8 @@ from django.conf import settings
 from django.db import models
 from django.db.models import F, Q
 
+from crashdesk.accounts.models import User
+
 
 class JobState(models.TextChoices):
     """Stored in the database: never rename one without a migration."""
@@ -50,6 +52,10 @@ class Job(models.Model):
 
     created_at = models.DateTimeField(auto_now_add=True)
     created_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, null=True)
+    restarted_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.PROTECT, null=True, related_name="+",
+        help_text="who last had it done once more after it had failed or was cancelled",
+    )  # fmt: skip
     started_at = models.DateTimeField(null=True)
     finished_at = models.DateTimeField(null=True)
 
@@ -75,6 +81,11 @@ class Job(models.Model):
 
     def __str__(self) -> str:
         return f"{self.kind} {self.pk} ({self.state})"
+
+    @property
+    def asked_by(self) -> User | None:
+        """Who answers for what it does from now on: whoever restarted it last, else whoever asked for it."""
+        return self.restarted_by or self.created_by
 
 
 class HeldGroup(models.Model):

@@ -266,14 +266,17 @@ def cancel_group(group: str, *, by: User | None) -> int:
 
 @transaction.atomic
 def retry(job_id: int, *, by: User | None) -> Job:
-    """Queue a failed or cancelled job once more. Raises Problem in any other state, or when `by` may not start it."""
+    """Queue a failed or cancelled job once more; it is `by` who asks for it then.
+
+    Raises Problem in any other state, or when `by` may not start it.
+    """
     job = Job.objects.get(pk=job_id)
     needed = handler_for(job.kind).needs
     if by is not None and not may_on(by, needed, job.corpus_id):
         raise Problem("permission_denied", f"Your role does not allow to {needed.value}.", status=403)
     if not Job.objects.filter(pk=job_id, state__in=[JobState.FAILED, JobState.CANCELLED]).update(
         state=_waits_as(job), attempts=0, cancel_requested=False, finished_at=None, error="",
-        not_before=None, woken_at=timezone.now(),
+        not_before=None, woken_at=timezone.now(), restarted_by=by or job.restarted_by,
     ):  # fmt: skip
         raise Problem(
             "job_not_ended", f"Job {job_id} is {job.state}; only a failed or cancelled job can be retried."

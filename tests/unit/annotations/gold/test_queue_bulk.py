@@ -11,6 +11,7 @@ from annotations.cases.models import Case, CaseStatus
 from annotations.corpora.models import Corpus
 from annotations.gold import queue_bulk
 from annotations.gold.models import Pause
+from annotations.gold.queue import free_people
 from annotations.reviews.assignments import assign, release
 from annotations.reviews.models import Assignment, AssignmentState, Purpose, Way
 from annotations.reviews.plans import current_plan
@@ -157,7 +158,6 @@ def test_a_cancelled_one_keeps_what_it_gave_and_goes_on_when_resumed(
     job, real = ask(cases, lead), queue_bulk._Outcome.add
 
     def add(self: Any, step: Sequence[int], left: dict[int, str]) -> None:
-        self.running.stands(cancelled=True)  # as the heartbeat sees it
         Job.objects.filter(pk=job.pk).update(cancel_requested=True)
         real(self, step, left)
 
@@ -207,6 +207,36 @@ def test_who_may_not_assign_any_more_by_then_gives_nothing(lead: User) -> None:
     assert work(job).state == JobState.FAILED
     assert "does not allow" in job.error
     assert not Assignment.objects.exists()
+
+
+@pytest.mark.parametrize("way", [Way.MANUAL, Way.ROUND_ROBIN])
+def test_whoever_goes_on_with_it_is_who_assigns_from_then_on(
+    lead: User, way: Way, few_at_once: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    corpus, (ann,), other = planned_corpus(), people(1), make_user(Role.LEAD)
+    cases = bare_cases(corpus, 5)
+    job = ask(cases, lead, ann if way == Way.MANUAL else None)
+    real = queue_bulk._Outcome.add
+
+    def add(self: Any, step: Sequence[int], left: dict[int, str]) -> None:
+        real(self, step, left)
+        services.cancel(job.pk, by=other)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(queue_bulk._Outcome, "add", add)
+        assert work(job).state == JobState.CANCELLED
+    User.objects.filter(pk=lead.pk).update(role=Role.ANNOTATOR)
+    services.retry(job.pk, by=other)
+    assert work(job).result["given"] == 5
+    assert job.created_by == lead
+    by = dict(Assignment.objects.values_list("case", "assigned_by"))
+    assert [by[case.pk] for case in cases] == [lead.pk] * 3 + [other.pk] * 2
+
+
+def test_where_nobody_is_left_of_those_who_work_there_nobody_is_asked(lead: User) -> None:
+    corpus, (ann,) = planned_corpus(), people(1)
+    assert free_people(corpus) == [ann]
+    assert free_people(corpus, []) == []
 
 
 def test_who_is_paused_by_then_is_given_nothing(lead: User) -> None:
