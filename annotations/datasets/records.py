@@ -16,13 +16,16 @@ import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
-from typing import Any, Final, TypedDict
+from typing import Any, Final, NotRequired, TypedDict
 
 FORMAT: Final = "crashdesk-dataset/1"
 
 
 class Lineage(TypedDict):
-    """Where an approved answer came from. `author`: user name, model version, or the import's origin."""
+    """Where an approved answer came from. `author`: user name, model version, or the import's origin.
+
+    `approved_unseen`: there, and true, where `approved_by` is not a user name but an auto-approval policy in words.
+    """
 
     answer_id: int
     author_kind: str
@@ -35,6 +38,7 @@ class Lineage(TypedDict):
     draft_author: str
     approved_at: str
     approved_by: str
+    approved_unseen: NotRequired[bool]
 
 
 class RecordAnswer(TypedDict):
@@ -68,9 +72,8 @@ class Record(TypedDict):
 
 
 def approved_unseen(record: Mapping[str, Any]) -> bool:
-    """Whether a policy approved any of its answers, so that no person has looked: a policy's words hold blanks, a user
-    name never does."""
-    return any(" " in answer["lineage"]["approved_by"] for answer in record["answers"].values())
+    """Whether a policy approved any of its answers, so that no person has looked."""
+    return any(answer["lineage"].get("approved_unseen", False) for answer in record["answers"].values())
 
 
 def utc_text(moment: datetime) -> str:

@@ -10,7 +10,6 @@ from typing import Any, Final
 from django.core.files.storage import default_storage
 from django.db import transaction
 from django.db.models import Max, QuerySet
-from django.db.models.functions import Coalesce
 
 from annotations.cases.kinds import Kind
 from annotations.cases.models import (
@@ -28,6 +27,7 @@ from annotations.datasets.exporters.facts import Step, VersionFacts
 from annotations.datasets.models import DatasetRecord, DatasetVersion, Export, ExportFormat
 from annotations.datasets.records import (
     ContentChanged,
+    Lineage,
     Record,
     RecordAnswer,
     approved_unseen,
@@ -238,7 +238,7 @@ def _approved_answers(corpus: Corpus, guideline: Guideline) -> Iterator[tuple[in
         "case_id",
         "kind",
         "approved_at",
-        Coalesce("approved_by__username", "policy"),  # user names hold no blanks, a policy's words do
+        "approved_by__username",
         "answer_id",
         "answer__state",
         "answer__value",
@@ -248,33 +248,29 @@ def _approved_answers(corpus: Corpus, guideline: Guideline) -> Iterator[tuple[in
         *_AUTHOR_OF_ANSWER,
         "answer__draft_id",
         *_AUTHOR_OF_DRAFT,
+        "policy",
     )
     for row in rows.iterator(chunk_size=_BATCH):
         case_id, kind, approved_at, approved_by, answer_id, state, value, created_at, adapter, prompt = row[
             :10
         ]
-        answered_by, draft_id, drafted_by = row[10:14], row[14], row[15:19]
-        yield (
-            case_id,
-            kind,
-            {
-                "state": state,
-                "value": value,
-                "lineage": {
-                    "answer_id": answer_id,
-                    "author_kind": answered_by[0],
-                    "author": _author(*answered_by),
-                    "adapter": adapter,
-                    "prompt_version": prompt,
-                    "answered_at": utc_text(created_at),
-                    "draft_answer_id": draft_id,
-                    "draft_author_kind": drafted_by[0] or "",
-                    "draft_author": _author(*drafted_by) if draft_id else "",
-                    "approved_at": utc_text(approved_at),
-                    "approved_by": approved_by or "",
-                },
-            },
-        )
+        answered_by, draft_id, drafted_by, policy = row[10:14], row[14], row[15:19], row[19]
+        lineage: Lineage = {
+            "answer_id": answer_id,
+            "author_kind": answered_by[0],
+            "author": _author(*answered_by),
+            "adapter": adapter,
+            "prompt_version": prompt,
+            "answered_at": utc_text(created_at),
+            "draft_answer_id": draft_id,
+            "draft_author_kind": drafted_by[0] or "",
+            "draft_author": _author(*drafted_by) if draft_id else "",
+            "approved_at": utc_text(approved_at),
+            "approved_by": approved_by or policy,
+        }
+        if policy:
+            lineage["approved_unseen"] = True
+        yield case_id, kind, {"state": state, "value": value, "lineage": lineage}
 
 
 def _author(kind: str, username: str | None, model_version: str, origin: str) -> str:

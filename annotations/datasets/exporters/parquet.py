@@ -51,6 +51,7 @@ COLUMNS: Final[Mapping[str, pa.DataType]] = {
     "draft_author": pa.string(),
     "approved_at": _MOMENT,
     "approved_by": pa.string(),
+    "approved_unseen": pa.bool_(),
 }
 """Column names and types. Of the value columns only those of the row's kind are filled; times are microseconds."""
 
@@ -87,7 +88,7 @@ def answer_rows(split: str, record: Mapping[str, Any]) -> list[dict[str, Any]]:
         row["answer_prompt_version"] = lineage.pop("prompt_version")
         for name in ("answered_at", "approved_at"):
             row[name] = datetime.fromisoformat(lineage.pop(name))
-        rows.append(row | lineage)
+        rows.append(row | {"approved_unseen": False} | lineage)
     return rows
 
 

@@ -176,6 +176,21 @@ def test_what_a_policy_approved_is_left_out_where_its_footage_is_in_the_test_spl
     assert first.records.get(case=tested).split == "test"
 
 
+def test_a_person_is_no_policy_whatever_their_name(approved: Approved) -> None:
+    for pointer in ApprovedAnswer.objects.filter(case=approved.cases[0]).select_related("approved_by"):
+        User.objects.filter(pk=pointer.approved_by_id).update(username="Ann Lee")
+    by_policy(approved.cases[1])
+    version = freeze(approved)
+    assert (version.record_count, version.unseen_count) == (6, 1)
+    said = {
+        case.pk: version.records.get(case=case).content["answers"][Kind.CAUSAL_REASONING]["lineage"]
+        for case in approved.cases[:2]
+    }
+    person, policy = said.values()
+    assert (person["approved_by"], "approved_unseen" in person) == ("Ann Lee", False)
+    assert (policy["approved_by"], policy["approved_unseen"]) == (WORDS, True)
+
+
 def test_nothing_is_frozen_where_only_a_policy_looked_at_what_is_tested(approved: Approved) -> None:
     first = freeze(approved)
     for record in first.records.all():

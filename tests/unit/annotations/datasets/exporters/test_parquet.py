@@ -41,6 +41,16 @@ def test_every_answer_is_a_row_with_its_lineage(tmp_path: Path) -> None:
     assert (absent["state"], absent["start_us"]) == ("absent", None)
 
 
+def test_what_a_policy_approved_is_told_apart(tmp_path: Path) -> None:
+    seen, unseen = make_record("a.mp4"), make_record("b.mp4")
+    for answer in unseen["answers"].values():
+        answer["lineage"] |= {"approved_by": "policy 3", "approved_unseen": True}
+    facts, rows = make_version([("train", seen), ("train", unseen)])
+    parquet.write(tmp_path / "export.parquet", facts, rows)
+    table = pq.read_table(tmp_path / "export.parquet", columns=["video", "approved_unseen"]).to_pylist()
+    assert {(row["video"], row["approved_unseen"]) for row in table} == {("a.mp4", False), ("b.mp4", True)}
+
+
 def test_the_metadata_names_the_version(tmp_path: Path) -> None:
     facts, rows = small_version()
     parquet.write(tmp_path / "export.parquet", facts, rows)
