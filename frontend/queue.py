@@ -17,7 +17,7 @@ from annotations.cases.models import (
     CaseStatus,
     in_review_order,
 )
-from annotations.cases.sight import said_in_sight, shown_with, sight_of
+from annotations.cases.sight import said_in_sight, sees_every_order, shown_with, sight_of
 from annotations.corpora.search import video_has_words
 from crashdesk.accounts.models import User
 from crashdesk.accounts.scope import narrow
@@ -59,10 +59,12 @@ class Filters:
 
 def narrowed(filters: Filters, user: User) -> QuerySet[Case]:
     """The cases that the person may see and the filters leave, in review order: ranked ones first, then by id. `rank`
-    is annotated."""
-    cases = narrow(Case.objects.annotate(rank=in_review_order()).order_by("rank", "id"), user)
-    if filters.corpus:
-        cases = cases.filter(corpus_id=int(filters.corpus))
+    is annotated. By id alone for whoever must not see ranks (annotations.cases.sight)."""
+    corpus = int(filters.corpus) if filters.corpus else None
+    order = ("rank", "id") if sees_every_order(user, corpus) else ("id",)
+    cases = narrow(Case.objects.annotate(rank=in_review_order()).order_by(*order), user)
+    if corpus is not None:
+        cases = cases.filter(corpus_id=corpus)
     if filters.status:
         cases = cases.filter(shown_with(user, IN_REVIEW if filters.status == REVIEW else [filters.status]))
     if filters.source:

@@ -51,7 +51,7 @@ def home(request: HttpRequest) -> HttpResponse:
 @login_required
 @ensure_csrf_cookie
 def case_list(request: HttpRequest) -> HttpResponse:
-    """Cases with filters, in review order."""
+    """Cases with filters, in the order that the person may see."""
     user = check(request)
     filters = Filters.read(request.GET)
     cases = narrowed(filters, user)

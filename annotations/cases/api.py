@@ -19,7 +19,7 @@ from annotations.cases.models import (
 )
 from annotations.cases.reexamine import examine_again
 from annotations.cases.serializers import CaseSerializer, CaseStateSerializer, GuidelineSerializer
-from annotations.cases.sight import shown_with
+from annotations.cases.sight import sees_every_order, shown_with
 from annotations.corpora.access import open_to
 from annotations.corpora.models import Corpus, Video
 from annotations.corpora.search import video_has_words
@@ -64,8 +64,11 @@ class CaseFilter(django_filters.FilterSet):  # type: ignore[misc]
 
     def filter_queryset(self, queryset: QuerySet[Case]) -> QuerySet[Case]:
         asked = self.form.cleaned_data
-        if any(one.lstrip("-") == "status_changed_at" for one in asked.get("ordering") or ()):
+        named = {one.lstrip("-") for one in asked.get("ordering") or ()}
+        if "status_changed_at" in named:
             self._refuse_unseen_times(asked["corpus"])
+        if "review_rank" in named:
+            self._refuse_unseen_ranks(asked["corpus"])
         cases: QuerySet[Case] = super().filter_queryset(queryset)
         return cases
 
@@ -77,6 +80,12 @@ class CaseFilter(django_filters.FilterSet):  # type: ignore[misc]
         if listed.exclude(pk__in=known[0].values("pk")).exclude(pk__in=known[1].values("pk")).exists():
             message = "Only who approves in every corpus listed sorts by when the status changed: name such a corpus."
             told = {"ordering": ["status_changed_at is not open to you here"]}
+            raise Problem("ordering_not_open", message, fields=told, status=400)
+
+    def _refuse_unseen_ranks(self, corpus: Corpus | None) -> None:
+        if not sees_every_order(who(self.request), None if corpus is None else corpus.pk):
+            message = "Only who assigns, approves or selects in every corpus listed sorts by rank: name such a corpus."
+            told = {"ordering": ["review_rank is not open to you here"]}
             raise Problem("ordering_not_open", message, fields=told, status=400)
 
     def with_status(self, cases: QuerySet[Case], name: str, value: list[str]) -> QuerySet[Case]:

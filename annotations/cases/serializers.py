@@ -9,7 +9,7 @@ from rest_framework import serializers
 from annotations.cases.models import Answer, ApprovedAnswer, AuthorKind, Case, Guideline, Prompt
 from annotations.cases.rules import RuleFinding, check
 from annotations.cases.services import drafts, said_by
-from annotations.cases.sight import CLEAR, Sight, sight_of
+from annotations.cases.sight import CLEAR, Sight, sees_order, sight_of
 from annotations.corpora.models import Video
 from annotations.corpora.serializers import MediaSerializer, VideoFindingSerializer, proxy_url, thumbnail_url
 from crashdesk.accounts.models import User
@@ -50,6 +50,11 @@ class CaseVideoSerializer(serializers.ModelSerializer[Video]):
 
 class CaseSerializer(serializers.ModelSerializer[Case]):
     video = CaseVideoSerializer()
+    review_rank = serializers.IntegerField(
+        read_only=True,
+        allow_null=True,
+        help_text="order for reviewers; null for whoever neither assigns, approves nor selects",
+    )
 
     class Meta:
         model = Case
@@ -65,6 +70,8 @@ class CaseSerializer(serializers.ModelSerializer[Case]):
         if sight is not None and case.pk in sight.masked():
             case = sight.of(case).over(case)
         shown: dict[str, Any] = super().to_representation(case)
+        if sight is not None and not sees_order(sight.person, case.corpus_id):
+            shown["review_rank"] = None
         return shown
 
     def _sight(self) -> Sight | None:

@@ -12,14 +12,17 @@ from typing import Any, Final, Protocol, TypeVar
 from django.db.models import Exists, OuterRef, Q
 
 from annotations.cases.models import Answer, ApprovedAnswer, AuthorKind, Case, CaseStatus, case_has_said
+from annotations.corpora.access import open_to
 from crashdesk.accounts.models import User
 from crashdesk.accounts.permissions import Action
-from crashdesk.accounts.scope import reach
+from crashdesk.accounts.scope import reach, standing
 
 COMMON: Final = {"case.created", "case.ready", "case.predicting", "case.predicted", "case.in_review"}
 """What happens to every case before anybody answers it."""
 OWN: Final = {"answer.written", "case.taken", "case.assigned", "case.released"}
 """What a person did to any case that was theirs."""
+ORDERING: Final = (Action.ASSIGN, Action.APPROVE, Action.SELECT)
+"""Who may do one of these sees in which order cases are to be reviewed: a rank tells cases that wait from others."""
 
 
 class Event(Protocol):
@@ -130,6 +133,22 @@ def shown_with(person: User, statuses: Collection[str]) -> Q:
         return Q(status__in=statuses)
     seen_so = [case for case in masked if sight.shown_as(case) in statuses]
     return Q(status__in=statuses) & ~Q(pk__in=masked) | Q(pk__in=seen_so)
+
+
+def sees_order(person: User, corpus_id: int) -> bool:
+    """Whether the person sees the ranks of this corpus's cases."""
+    return not standing(person).allowed(corpus_id).isdisjoint(ORDERING)
+
+
+def sees_every_order(person: User, corpus_id: int | None = None) -> bool:
+    """Whether a list of cases may go by rank: those of one corpus, or of all that are open to the person."""
+    if corpus_id is not None:
+        return sees_order(person, corpus_id)
+    found = standing(person)
+    if any(found.reach(action).everywhere for action in ORDERING):
+        return True
+    corpora = open_to(person).order_by().values_list("pk", flat=True)
+    return not any(found.allowed(pk).isdisjoint(ORDERING) for pk in corpora)
 
 
 def said_in_sight(person: User, text: str) -> Q:

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from django.db.models import Max
 
-from annotations.cases.models import Answer, AuthorKind, Case
+from annotations.cases.models import Answer, AuthorKind, Case, CaseStatus
 from annotations.corpora.media.timemap import ProxyMap
 from annotations.corpora.models import Media, MediaState
 from annotations.labelstudio.external_ids import drawn_rank, opaque_key
@@ -23,6 +23,9 @@ from annotations.labelstudio.rows import Key, Wanted
 from annotations.reviews.draws import draws_of
 
 UNRANKED: Final = 9_999_999
+SETTLED: Final = (CaseStatus.APPROVED, CaseStatus.EXCLUDED)
+WAITING: Final = (CaseStatus.PREDICTED, CaseStatus.IN_REVIEW)
+"""Whose ranks a new order replaces."""
 _HEAVY: Final = ("raw_text", "confidence_detail", "frames", "reason")
 
 
@@ -120,14 +123,24 @@ def _answers(case_ids: Iterable[int]) -> dict[int, list[Answer]]:
 
 
 def _tops(passes: Iterable[Case]) -> dict[tuple[int, int], int]:
-    """The last rank among the cases of each corpus and guideline of unranked ones, where there is any."""
-    asked = {(case.corpus_id, case.guideline_id) for case in passes if case.review_rank is None}
+    """The last rank among the waiting cases of each corpus and guideline of these, where there is any."""
+    asked = {(case.corpus_id, case.guideline_id) for case in passes if _rank_of(case) is None}
     if not asked:
         return {}
     corpora, guidelines = zip(*asked, strict=True)
     ranked = Case.objects.filter(corpus__in=corpora, guideline__in=guidelines, review_rank__gte=1)
-    last = ranked.order_by().values("corpus", "guideline").annotate(top=Max("review_rank"))
+    last = (
+        ranked.filter(status__in=WAITING)
+        .order_by()
+        .values("corpus", "guideline")
+        .annotate(top=Max("review_rank"))
+    )
     return {(row["corpus"], row["guideline"]): row["top"] for row in last}
+
+
+def _rank_of(case: Case) -> int | None:
+    """Where the case waits for another pass; a settled one may still have its rank in an order of long ago."""
+    return None if case.status in SETTLED else case.review_rank
 
 
 def _with_drafts(item: Item, answers: list[Answer], form: LabelStudioForm) -> Item:
@@ -163,10 +176,11 @@ def task_data(
     """A task's `data`, and until when its video can be fetched. Label Studio sorts data as text: the rank is padded.
 
     Only the case's own task says why it was returned: another pass over the case must not know of the first. `top`:
-    the last rank among the cases beside it, if any has one; a pass over an unranked case gets a rank as they have.
+    the last rank among the cases beside it, if any has one; a pass over a case that has none, or is settled, gets a
+    rank as they have.
     """
-    rank = UNRANKED if case.review_rank is None else case.review_rank
-    if case.review_rank is None and assignment_id is not None and top is not None:
+    rank = case.review_rank if assignment_id is None else _rank_of(case)
+    if rank is None and assignment_id is not None and top is not None:
         rank = drawn_rank(case.pk, assignment_id, top)
     note = f"Returned: {case.returned_reason}" if case.returned_reason and assignment_id is None else ""
     address, until = video_address(media)
@@ -177,7 +191,7 @@ def task_data(
         "case_id": case.pk,
         "name": case.video.name,
         "note": note,
-        RANK_FIELD: f"{rank:07d}",
+        RANK_FIELD: f"{UNRANKED if rank is None else rank:07d}",
     }
     return data, until
 

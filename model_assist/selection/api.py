@@ -2,6 +2,7 @@
 
 from typing import cast
 
+from django.db.models import QuerySet
 from drf_spectacular.utils import extend_schema
 from rest_framework import mixins, serializers, status, viewsets
 from rest_framework.request import Request
@@ -11,7 +12,8 @@ from annotations.cases.models import Guideline
 from annotations.corpora.access import OpenCorpusField
 from crashdesk.accounts.models import User
 from crashdesk.accounts.permissions import Action
-from crashdesk.api.narrowed import OpenRows
+from crashdesk.accounts.scope import narrow
+from crashdesk.api.narrowed import OpenRows, who
 from model_assist.selection import services
 from model_assist.selection.models import SelectionPick, SelectionRound
 
@@ -54,7 +56,14 @@ class SelectionRoundViewSet(OpenRows, mixins.CreateModelMixin, viewsets.ReadOnly
     queryset = SelectionRound.objects.prefetch_related("picks")
     serializer_class = SelectionRoundSerializer
     filterset_fields = ["corpus", "guideline"]
-    needs = {"create": Action.SELECT}
+    needs = dict.fromkeys(["list", "retrieve", "create"], Action.SELECT)
+
+    def get_queryset(self) -> QuerySet[SelectionRound]:
+        """Where the person selects: what was picked tells cases that wait for review from others."""
+        rounds: QuerySet[SelectionRound] = super().get_queryset()
+        if getattr(self, "swagger_fake_view", False):
+            return rounds
+        return narrow(rounds, who(self.request), action=Action.SELECT)
 
     @extend_schema(request=SelectSerializer, responses={201: SelectionRoundSerializer})
     def create(self, request: Request) -> Response:

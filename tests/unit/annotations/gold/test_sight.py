@@ -14,6 +14,7 @@ from annotations.reviews.decisions import approve
 from annotations.reviews.models import Purpose, Way
 from annotations.reviews.services import withdraw
 from crashdesk.accounts.models import Role, User
+from frontend.queue import Filters, narrowed, neighbours
 from tests.disputes_made import answer, ask, make_dispute, make_plan, make_planned_case
 from tests.factories import CRASH, make_case, make_user, make_video
 from tests.gold_made import WRONG, make_gold
@@ -50,6 +51,7 @@ def shape(found: dict[str, Any]) -> dict[str, Any]:
         "history": [event["verb"] for event in found["history"]],
         "findings": found["findings"],
         "reasons": (found["excluded_reason"], found["returned_reason"]),
+        "rank": found["review_rank"],
     }
 
 
@@ -59,6 +61,7 @@ def test_before_during_and_after_a_gold_case_looks_like_an_ordinary_one(
     plan = make_plan(gold_share=1.0)
     (gold,) = make_gold(plan)
     plain = make_case(CaseStatus.IN_REVIEW, video=make_video(plan.corpus))
+    Case.objects.filter(pk=plain.pk).update(review_rank=4)
     client.force_login(annotator)
     assert shape(case_of(client, gold.case)) == shape(case_of(client, plain))
     given = next_gold(annotator)
@@ -85,6 +88,29 @@ def test_lists_and_filters_tell_nothing_either(client: Client, annotator: User, 
     assert f"/cases/{gold.case_id}" in client.get("/cases?status=in_review").content.decode()
     client.force_login(lead)
     assert listed(client, status="approved") == {gold.case_id: CaseStatus.APPROVED}
+
+
+def test_neither_ranks_nor_orders_tell_who_waits(client: Client, annotator: User, lead: User) -> None:
+    plan = make_plan(gold_share=1.0)
+    (gold,) = make_gold(plan)
+    waiting = [make_case(CaseStatus.IN_REVIEW, video=make_video(plan.corpus)) for _ in range(2)]
+    for rank, case in enumerate(reversed(waiting), start=1):
+        Case.objects.filter(pk=case.pk).update(review_rank=rank)
+    by_id, by_rank = (
+        [gold.case_id, *(case.pk for case in waiting)],
+        [waiting[1].pk, waiting[0].pk, gold.case_id],
+    )
+    for person, ranks, order in ((annotator, [None, None, None], by_id), (lead, [None, 2, 1], by_rank)):
+        client.force_login(person)
+        assert [row["review_rank"] for row in client.get("/api/cases").json()["results"]] == ranks
+        found = [row.pk for row in narrowed(Filters(), person)]
+        assert found == order
+        ends = neighbours(Case.objects.get(pk=order[0]), Filters(), person)
+        assert (ends.previous, ends.next) == (None, order[1])
+    client.force_login(annotator)
+    refused = client.get("/api/cases?ordering=review_rank")
+    assert (refused.status_code, refused.json()["error"]["code"]) == (400, "ordering_not_open")
+    assert client.get("/api/selection-rounds").status_code == 403
 
 
 def test_the_page_of_a_gold_case_shows_neither_key_nor_history(client: Client, annotator: User) -> None:

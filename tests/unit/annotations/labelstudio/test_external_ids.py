@@ -103,10 +103,11 @@ def test_what_a_gold_task_says_looks_like_what_any_task_says(
     assert str(row.assignment_id) not in {shown["external_id"], own["external_id"]}
 
 
+@pytest.mark.parametrize("before", [None, 700])
 def test_a_gold_task_has_a_rank_where_others_have(
-    project: LabelStudioProject, studio: FakeLabelStudio, case: Case
+    project: LabelStudioProject, studio: FakeLabelStudio, case: Case, before: int | None
 ) -> None:
-    Case.objects.filter(pk=case.pk).update(status=CaseStatus.APPROVED, review_rank=None)
+    Case.objects.filter(pk=case.pk).update(status=CaseStatus.APPROVED, review_rank=before)
     for rank in (1, 3):
         other = make_case(CaseStatus.PREDICTED, video=make_video(project.corpus), guideline=project.guideline)
         Case.objects.filter(pk=other.pk).update(review_rank=rank)

@@ -84,8 +84,6 @@ ENDPOINTS: Final = {
         "GET /api/prediction-runs/{pk}/progress",
         "GET /api/reviews",
         "GET /api/reviews/{pk}",
-        "GET /api/selection-rounds",
-        "GET /api/selection-rounds/{pk}",
         "GET /api/training-runs",
         "GET /api/training-runs/{pk}",
         "GET /api/uploads",
@@ -219,6 +217,8 @@ ENDPOINTS: Final = {
         "POST /api/labelstudio/reconcile",
     ],
     "select": [
+        "GET /api/selection-rounds",
+        "GET /api/selection-rounds/{pk}",
         "POST /api/selection-rounds",
     ],
     "freeze": [
