@@ -29,8 +29,9 @@ class Arm(StrEnum):
     """On which side of the comparison a review stands, or why on none.
 
     MODEL: drawn to see the model's draft; BLIND: drawn to see none, though there is one; UNDRAFTED: no model had
-    answered the case by then; UNDRAWN: nothing was drawn for the case; SECOND_PASS: the second of two people, who are
-    shown other things; LOOKED_OVER: a second look or an adjudication, which begin from answers; GOLD: a known case.
+    answered the case by then; UNDRAWN: nothing was drawn for the case in time; SECOND_PASS: the second of two people,
+    who are shown other things; LOOKED_OVER: a second look or an adjudication, which begin from answers; GOLD: a known
+    case.
     """
 
     MODEL = "model"
@@ -128,14 +129,14 @@ def entries(asked: Asked, *, limit_us: int | None = None) -> list[Entry]:
     rows: Any = reviews.order_by("submitted_at", "id").values_list(
         "id", "case_id", "case__corpus_id", "case__corpus__name", "case__video__name", "case__video__source",
         "case__video__recording", "reviewer_id", "reviewer__username", "submitted_at", "lead_seconds",
-        "purpose", "case__draw__blind",
+        "purpose", "case__draw__blind", "case__draw__late",
     )  # fmt: skip
     found = [
         Entry(
             pk, case, corpus, corpus_name, video, source, (corpus, recording or f"video {video}"), person, username,
-            at, lead, _arm(purpose, blind, pk in drafted),
+            at, lead, _arm(purpose, None if late else blind, pk in drafted),
         )
-        for pk, case, corpus, corpus_name, video, source, recording, person, username, at, lead, purpose, blind
+        for pk, case, corpus, corpus_name, video, source, recording, person, username, at, lead, purpose, blind, late
         in rows.iterator(chunk_size=CHUNK)
     ]  # fmt: skip
     _add_changes(found, reviews)

@@ -4,7 +4,7 @@ A draw is no call of a random generator: it is the case's number and the plan's 
 check every draw, it does not matter in which order cases are drawn, and two draws of one case are independent.
 
 A case that is drawn only after people may have seen its drafts (its task is older than its draw) is never in the
-control arm.
+control arm, nor on the other side of its comparison: it is `late`.
 """
 
 import hashlib
@@ -45,7 +45,7 @@ def draws_of(cases: Iterable[Case], *, shown: Container[int] = ()) -> dict[int, 
     if not missing:
         return held
     made = [
-        _draw(case, plan, seen=case.status not in UNSEEN or case.pk in shown)
+        _draw(case, plan, late=case.status not in UNSEEN or case.pk in shown)
         for corpus, some in missing.items()
         for plan in [current_plan(corpus)]
         for case in some
@@ -58,11 +58,12 @@ def _held(ids: Iterable[int]) -> dict[int, CaseDraw]:
     return {draw.case_id: draw for draw in CaseDraw.objects.filter(case__in=list(ids)).select_related("plan")}
 
 
-def _draw(case: Case, plan: ReviewPlan, *, seen: bool) -> CaseDraw:
+def _draw(case: Case, plan: ReviewPlan, *, late: bool) -> CaseDraw:
     return CaseDraw(
         case=case,
         plan=plan,
-        blind=not seen and chance(plan.blind_seed, "blind", case.pk) < plan.blind_share,
+        blind=not late and chance(plan.blind_seed, "blind", case.pk) < plan.blind_share,
         double=chance(plan.double_seed, "double", case.pk) < plan.double_share,
         second=chance(plan.second_seed, "second", case.pk) < plan.second_share,
+        late=late,
     )

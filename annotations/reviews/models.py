@@ -71,6 +71,11 @@ class CaseDraw(models.Model):
     blind = models.BooleanField(help_text="the control arm: nobody sees a draft")
     double = models.BooleanField(help_text="two people answer, blind to each other")
     second = models.BooleanField(help_text="another person looks it over before approval")
+    late = models.BooleanField(
+        db_default=False,
+        default=False,
+        help_text="people may have seen a draft before: in neither arm of the comparison",
+    )
     drawn_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:

@@ -98,6 +98,13 @@ def test_which_arm(corpus: Corpus, reviewer: User, blind: bool | None, drafted: 
     assert only().arm == arm
 
 
+def test_a_case_that_was_drawn_too_late_is_in_neither_arm(case: Case, reviewer: User) -> None:
+    submit(case, reviewer)
+    assert only().arm == Arm.MODEL
+    CaseDraw.objects.filter(case=case).update(late=True)
+    assert only().arm == Arm.UNDRAWN
+
+
 @pytest.mark.parametrize(("purpose", "arm"), [(Purpose.GOLD, Arm.GOLD), (Purpose.DOUBLE, Arm.SECOND_PASS)])
 def test_known_cases_and_second_passes_stand_apart(
     case: Case, reviewer: User, purpose: Purpose, arm: Arm

@@ -41,10 +41,10 @@ def test_drafts_that_people_may_have_seen_keep_a_case_out_of_the_control_arm(lea
     for case in (before, late, shown):
         set_plan(corpus=case.corpus, by=lead, blind_share=1.0, double_share=1.0)
     draws = draws_of([before, late, shown], shown={shown.pk})
-    assert {pk: (draw.blind, draw.double) for pk, draw in draws.items()} == {
-        before.pk: (True, True),
-        late.pk: (False, True),
-        shown.pk: (False, True),
+    assert {pk: (draw.blind, draw.double, draw.late) for pk, draw in draws.items()} == {
+        before.pk: (True, True, False),
+        late.pk: (False, True, True),
+        shown.pk: (False, True, True),
     }
 
 
