@@ -32,7 +32,7 @@ JOB: Final = "assign_cases"
 NEEDS: Final = Action.ASSIGN
 MOST_CASES: Final = 10_000
 STEP: Final = 20
-"""Cases of one transaction: a tenth of a second or two, after which the progress is told and a cancel heard."""
+"""Cases of one transaction, after which the progress is told and a cancel heard."""
 NAMED: Final = 500
 """Of the cases that were left, so many are named in the result; the rest is counted."""
 NO_ROOM: Final = "no_room"
@@ -40,7 +40,8 @@ UNEXPECTED: Final = "unexpected"
 
 logger = logging.getLogger(__name__)
 
-Give = Callable[[Sequence[Case]], Shared]
+Give = Callable[..., Shared]
+"""Called with `cases=`."""
 
 
 @transaction.atomic
@@ -161,22 +162,14 @@ def _giver(corpus: Corpus, job: Job) -> Give:
         if by is None or len(named) != 1:
             raise Problem("no_people", "Somebody gives cases by hand to one person.")
         return partial(
-            _by_hand, person=named[0], by=by, purpose=Purpose(args["purpose"]), minutes=args["minutes"],
+            assign_many, person=named[0], by=by, purpose=Purpose(args["purpose"]), minutes=args["minutes"],
             job_id=job.pk,
         )  # fmt: skip
-    free = free_people(corpus, named or None)
+    free = free_people(corpus, named if args["people"] else None)  # nobody, where all who were named are gone
     return partial(
-        _shared_out, corpus=corpus, way=way, by=by, people=free, skills=skill_values(way, free, corpus),
+        share_out, corpus=corpus, way=way, by=by, people=free, skills=skill_values(way, free, corpus),
         most=args["most"], minutes=args["minutes"], job_id=job.pk,
     )  # fmt: skip
-
-
-def _by_hand(cases: Sequence[Case], **asked: Any) -> Shared:
-    return assign_many(cases=cases, **asked)
-
-
-def _shared_out(cases: Sequence[Case], **asked: Any) -> Shared:
-    return share_out(cases=cases, **asked)
 
 
 def _step(corpus: Corpus, ids: Sequence[int], give: Give) -> dict[int, str]:
@@ -184,29 +177,32 @@ def _step(corpus: Corpus, ids: Sequence[int], give: Give) -> dict[int, str]:
 
     Raises Problem where nothing can be given at all, and what the database's driver raises when it is away.
     """
+    left = _tried(corpus, ids, give)
+    if left is not None:
+        return left
+    found: dict[int, str] = {}
+    for pk in ids:
+        alone = _tried(corpus, [pk], give)
+        found |= {pk: UNEXPECTED} if alone is None else alone
+    return found
+
+
+def _tried(corpus: Corpus, ids: Sequence[int], give: Give) -> dict[int, str] | None:
+    """Codes of what is left; None where a bug on one of them undid it all."""
     try:
         return patiently(partial(_give, corpus, ids, give))
     except (Problem, OperationalError, InterfaceError):
         raise
-    except Exception:  # the boundary between cases: found by trying each by itself
-        logger.warning("cases %s could not be given together", list(ids), exc_info=True)
-    left: dict[int, str] = {}
-    for pk in ids:
-        try:
-            left |= patiently(partial(_give, corpus, [pk], give))
-        except (Problem, OperationalError, InterfaceError):
-            raise
-        except Exception:  # the same boundary: said aloud, and the others go on
-            logger.exception("case %s could not be given", pk)
-            left[pk] = UNEXPECTED
-    return left
+    except Exception:  # the boundary between cases: said aloud, and the others go on
+        logger.exception("cases %s could not be given", list(ids))
+        return None
 
 
 @transaction.atomic
 def _give(corpus: Corpus, ids: Sequence[int], give: Give) -> dict[int, str]:
     found = Case.objects.filter(corpus=corpus).in_bulk(ids)
     cases = [found[pk] for pk in ids if pk in found]
-    shared = give(cases) if cases else Shared()
+    shared = give(cases=cases) if cases else Shared()
     given = {one.case_id for one in shared.given}
     codes = {pk: shared.left[pk].code if pk in shared.left else NO_ROOM for pk in found}
     return {pk: codes.get(pk, "not_found") for pk in ids if pk not in given}

@@ -248,6 +248,18 @@ def test_who_is_paused_by_then_is_given_nothing(lead: User) -> None:
     assert holders(cases) == [bob.pk, bob.pk]
 
 
+def test_where_all_who_were_named_are_gone_nobody_else_is_given_their_cases(lead: User) -> None:
+    corpus, (_, bob) = planned_corpus(), people(2)
+    cases = bare_cases(corpus, 2)
+    job = queue_bulk.ask_to_assign(
+        corpus=corpus, way=Way.ROUND_ROBIN, by=lead, people=[bob], cases=[case.pk for case in cases]
+    )
+    User.objects.filter(pk=bob.pk).delete()
+    work(job)
+    assert holders(cases) == [None, None]
+    assert "Nobody can be given cases" in job.error
+
+
 def test_nobody_to_give_to_is_said_at_once(lead: User) -> None:
     corpus = planned_corpus()
     with pytest.raises(Problem) as refused:
