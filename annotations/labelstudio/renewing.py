@@ -26,7 +26,7 @@ from annotations.labelstudio.refreshing import open_rows, send_data
 logger = logging.getLogger(__name__)
 
 AT_ONCE: Final = 100
-"""Tasks of one project in one run: a few seconds of Label Studio's time."""
+"""Tasks of one project in one run."""
 _REFUSED_LAST: Final = F("refused_at").asc(nulls_first=True)
 """What Label Studio would not take holds up nothing else; the one refused longest ago is tried first."""
 
