@@ -8,7 +8,8 @@ from collections.abc import Iterator
 import pytest
 from pytest_django import DjangoDbBlocker
 
-from crashdesk.embedded.labelstudio import LabelStudioError
+from crashdesk.embedded.labelstudio import LabelStudio, LabelStudioError
+from crashdesk.embedded.testing import config_for_tests
 from tests.integration.storm.storm import Report, run
 
 pytestmark = [pytest.mark.services, pytest.mark.slow, pytest.mark.timeout(900)]
@@ -18,11 +19,13 @@ CASES = 160
 
 @pytest.fixture(scope="module")
 def report(tmp_path_factory: pytest.TempPathFactory, django_db_blocker: DjangoDbBlocker) -> Iterator[Report]:
+    folder = tmp_path_factory.mktemp("storm")
+    try:
+        LabelStudio(config_for_tests(folder)).require_installed()
+    except LabelStudioError as missing:
+        pytest.skip(str(missing))
     with django_db_blocker.unblock():
-        try:
-            yield run(tmp_path_factory.mktemp("storm") / "home", cases=CASES)
-        except LabelStudioError as missing:
-            pytest.skip(str(missing))
+        yield run(folder / "home", cases=CASES)
 
 
 def test_both_sides_agree_on_every_case(report: Report) -> None:
