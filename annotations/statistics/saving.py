@@ -14,7 +14,7 @@ Hinkley, Bootstrap Methods and their Application (1997), section 5.2; Hall, Ann.
 rarely holds the longest times there are, so that its bootstrap sees too little skew and its interval misses more often
 than it says. The remedy is to ask for more than is promised (coverage calibration: Loh, J. Amer. Statist. Assoc. 82
 (1987) 155-162; Beran, Biometrika 74 (1987) 457-468): the bootstrap is asked for 97 % where 95 % are promised, a
-figure that simulated teams and not each sample's own second bootstrap told, which would take a thousand times as long.
+figure that simulated teams told: each sample's own second bootstrap would be one for every draw of the first.
 Nor is the interval ever narrower than Student's t makes it, with degrees of freedom by Welch and Satterthwaite's rule
 from the two arms' parts. Persons are strata: the numbers speak of these people, not of others. Of the intervals tried
 (docs/effort.md, `python -m tests.unit.annotations.statistics.simulated`) this one kept its promise best. Anchoring,
